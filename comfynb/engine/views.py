@@ -1,0 +1,97 @@
+"""What the widgets are told: frozen snapshots of jobs and backends, and how to watch them change."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from comfynb.models import JobStatus
+
+__all__ = ["BackendView", "ImageView", "JobView", "NodeView", "Watchable"]
+
+V = TypeVar("V", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """One output file that lies on this machine (or will: ``path`` is None until downloaded)."""
+
+    filename: str
+    path: Path | None
+    media_type: str
+    size: int | None
+    node_title: str
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """One canvas node's execution: status, progress 0-100, current step ("KSampler: 15/30")."""
+
+    canvas_node_id: str
+    title: str
+    status: JobStatus
+    progress: float
+    step: str | None
+    backend: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job as a person sees it; ``progress`` is 0-100, ``preview`` a JPEG or PNG if one came."""
+
+    id: str
+    name: str
+    status: JobStatus
+    progress: float
+    step: str | None
+    backend: str | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    error: str | None
+    nodes: tuple[NodeView, ...] = ()
+    images: tuple[ImageView, ...] = ()
+    preview: bytes | None = None
+    preview_type: str = "image/jpeg"
+    values: dict[str, object] = field(default_factory=dict)
+    queue_position: int | None = None
+    note: str | None = None
+    """What happens right now in words, e.g. "waiting for a free backend"."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendView:
+    """A backend as a person sees it; memory in MB (10^6 bytes is never meant: MiB, as the seed)."""
+
+    id: str
+    name: str
+    url: str
+    enabled: bool
+    online: bool | None
+    """None until it was asked the first time."""
+    version: str | None
+    gpu: str | None
+    vram_total: int | None
+    vram_used: int | None
+    queue_depth: int
+    running: str | None
+    """What it runs for us: the job's name and progress."""
+    tags: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    last_seen: datetime | None
+    error: str | None
+
+
+class Watchable(Protocol[V]):
+    """Something with a current view that says when it changed (at most 10 times a second)."""
+
+    @property
+    def view(self) -> V:
+        """The current snapshot."""
+
+    def watch(self, callback: Callable[[V], None]) -> Callable[[], None]:
+        """Call ``callback`` on the event loop's thread after changes; returns the way to stop."""

@@ -1,0 +1,190 @@
+"""Every exception that comfynb raises on purpose.
+
+The tree::
+
+    ComfynbError
+    ├── UsageError               the call itself is wrong (unknown name, wrong state)
+    │   └── NotFound             a name or id that the Workbench does not know
+    ├── InvalidValue             a parameter value that its constraints refuse
+    ├── WorkflowError            a workflow that cannot be used
+    │   ├── NotAWorkflow         the file or value holds no ComfyUI workflow
+    │   └── UnknownNodeClass     the backend has no such node class
+    ├── BackendError             something about one backend (``.backend``)
+    │   ├── BackendUnreachable   nobody answers at the address, or the answer broke off
+    │   ├── NotComfyUI           somebody answers, but not a ComfyUI server
+    │   ├── AuthenticationRequired  the server wants other credentials
+    │   ├── PromptRefused        the server refused the prompt (``.problems``)
+    │   ├── PromptLost           the server no longer knows a prompt that it had taken
+    │   ├── NoEligibleBackend    no backend may run this node
+    │   └── ServerError          the server answered with an error of its own (``.status``)
+    ├── JobError                 a job that did not complete (``.job_id``)
+    │   ├── JobFailed
+    │   └── JobCancelled
+    └── StoreError               the store (``.path``)
+        ├── StoreLocked          another program holds the file and does not hand it over
+        ├── StoreTooNew          the file was written by a newer comfynb
+        ├── StoreDamaged         the file cannot be read
+        └── NetworkFileSystem    the file lies where locks cannot be trusted
+
+Each message is one sentence that names the culprit and the cure.
+"""
+
+from collections.abc import Sequence
+
+__all__ = [
+    "AuthenticationRequired",
+    "BackendError",
+    "BackendUnreachable",
+    "ComfynbError",
+    "InvalidValue",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "NetworkFileSystem",
+    "NoEligibleBackend",
+    "NotAWorkflow",
+    "NotComfyUI",
+    "NotFound",
+    "PromptLost",
+    "PromptRefused",
+    "ServerError",
+    "StoreDamaged",
+    "StoreError",
+    "StoreLocked",
+    "StoreTooNew",
+    "UnknownNodeClass",
+    "UsageError",
+    "WorkflowError",
+]
+
+
+class ComfynbError(Exception):
+    """The root: ``except ComfynbError`` catches whatever comfynb itself reports."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Show one sentence in a notebook cell; IPython asks for this instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class UsageError(ComfynbError):
+    """The call itself is wrong."""
+
+
+class NotFound(UsageError, LookupError):
+    """A name or id that the Workbench does not know."""
+
+
+class InvalidValue(ComfynbError, ValueError):
+    """A parameter value that its constraints refuse."""
+
+
+class WorkflowError(ComfynbError):
+    """A workflow that cannot be used."""
+
+
+class NotAWorkflow(WorkflowError, ValueError):
+    """The file or value holds no ComfyUI workflow."""
+
+
+class UnknownNodeClass(WorkflowError):
+    """The backend has no such node class; ``classes`` lists the missing ones."""
+
+    def __init__(self, message: str, *, classes: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.classes = list(classes)
+
+
+class BackendError(ComfynbError):
+    """Something about one backend; ``backend`` is its name or address, without secrets."""
+
+    def __init__(self, message: str, *, backend: str = "") -> None:
+        super().__init__(message)
+        self.backend = backend
+
+
+class BackendUnreachable(BackendError):
+    """Nobody answers at the address, or the answer broke off: the request's fate is unknown."""
+
+
+class NotComfyUI(BackendError):
+    """Somebody answers, but not a ComfyUI server."""
+
+
+class AuthenticationRequired(BackendError):
+    """The server answered 401 or 403: it wants other credentials."""
+
+
+class PromptRefused(BackendError):
+    """The server refused the prompt.
+
+    ``problems`` holds one sentence for each refused input: node title, input, value, and what is
+    allowed. ``node_errors`` is the server's own answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        backend: str = "",
+        problems: Sequence[str] = (),
+        node_errors: dict[str, object] | None = None,
+    ) -> None:
+        super().__init__(message, backend=backend)
+        self.problems = list(problems)
+        self.node_errors = dict(node_errors or {})
+
+
+class PromptLost(BackendError):
+    """The server no longer knows a prompt that it had taken (it was restarted, say)."""
+
+
+class NoEligibleBackend(BackendError):
+    """No backend may run this node; the message says why for each."""
+
+
+class ServerError(BackendError):
+    """The server answered with an error of its own; ``status`` is the HTTP status."""
+
+    def __init__(self, message: str, *, backend: str = "", status: int = 0) -> None:
+        super().__init__(message, backend=backend)
+        self.status = status
+
+
+class JobError(ComfynbError):
+    """A job that did not complete; ``job_id`` names it."""
+
+    def __init__(self, message: str, *, job_id: str = "") -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class JobFailed(JobError):
+    """The job ended with an error."""
+
+
+class JobCancelled(JobError):
+    """The job was cancelled."""
+
+
+class StoreError(ComfynbError):
+    """The store; ``path`` is its file or address, without secrets."""
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class StoreLocked(StoreError):
+    """Another program holds the file and does not hand it over."""
+
+
+class StoreTooNew(StoreError):
+    """The file was written by a newer comfynb."""
+
+
+class StoreDamaged(StoreError):
+    """The file cannot be read."""
+
+
+class NetworkFileSystem(StoreError):
+    """The file lies on a network file system, where locks cannot be trusted."""
