@@ -1,1 +1,1 @@
-"""Placeholder until the module lands."""
+"""A small server that speaks ComfyUI's protocol and really executes nodes, for demos and tests."""
