@@ -1,0 +1,247 @@
+"""What all models share: base classes, ids, UTC time stamps, JSON values, readable refusals.
+
+JSON is written as Python and ComfyUI write it: a float that is not a number or not finite appears
+as ``NaN``, ``Infinity`` or ``-Infinity`` (a UI workflow may hold such values), so nothing is lost.
+A PostgreSQL column for such a text is TEXT, since its JSON type refuses these three words.
+"""
+
+import enum
+import hashlib
+import json
+import numbers
+import re
+import unicodedata
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+__all__ = [
+    "ComfynbModel",
+    "Count",
+    "ForeignKey",
+    "JsonObject",
+    "JsonValue",
+    "Name",
+    "Percent",
+    "Sha256",
+    "StoredModel",
+    "UtcDatetime",
+    "column_name",
+    "content_sha256",
+    "explain",
+    "new_id",
+    "utcnow",
+]
+
+MAX_JSON_DEPTH = 128
+"""Levels of lists and objects in one JSON value; the JSON parsers in use end at 200."""
+
+
+def new_id() -> str:
+    """Return a new random id (UUID 4)."""
+    return str(uuid.uuid4())
+
+
+def utcnow() -> datetime:
+    """Return the time now, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def _to_utc(value: datetime) -> datetime:
+    if value.utcoffset() is None:
+        return value.replace(tzinfo=UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this time lies outside the years 1 to 9999 in UTC") from None
+
+
+UtcDatetime = Annotated[datetime, AfterValidator(_to_utc)]
+"""An aware time in UTC: a naive one is taken as UTC, one of another zone is converted."""
+
+
+def _plain_text(value: str, where: str) -> str:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{where} holds half a surrogate pair, which is no text") from None
+    return value
+
+
+def _plain_number(value: object) -> int | float | None:
+    # NumPy's scalars register with numbers; a sweep over np.arange hands them in.
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    return None
+
+
+def _plain_json(value: Any, where: str, depth: int) -> Any:
+    kind = type(value)
+    if value is None or kind is bool or kind is int or kind is float:
+        return value
+    if kind is str:
+        return _plain_text(value, where)
+    if isinstance(value, enum.Enum):
+        return _plain_json(value.value, where, depth)
+    if isinstance(value, Mapping | list | tuple):
+        if depth >= MAX_JSON_DEPTH:
+            raise ValueError(f"the value is nested deeper than {MAX_JSON_DEPTH} levels")
+        if isinstance(value, Mapping):
+            plain: dict[str, Any] = {}
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    raise ValueError(  # noqa: TRY004 - pydantic reports ValueError only
+                        f"{where} has the key {key!r:.40}, but keys are strings: "
+                        f'write "{key!s:.40}"'
+                    )
+                plain[_plain_text(str(key), where)] = _plain_json(
+                    item, f"{where}[{key!r:.40}]", depth + 1
+                )
+            return plain
+        return [_plain_json(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+    if isinstance(value, str | PurePath):
+        return _plain_text(str(value), where)
+    number = _plain_number(value)
+    if number is not None:
+        return number
+    raise ValueError(
+        f"{where} is a {kind.__name__}, which JSON cannot hold: "
+        "use text, numbers, true or false, None, lists, and dicts with text keys"
+    )
+
+
+def _json_value(value: Any) -> Any:
+    return _plain_json(value, "the value", 0)
+
+
+JsonValue = Annotated[Any, BeforeValidator(_json_value)]
+"""Whatever JSON can hold, copied; tuples become lists, NumPy scalars and paths plain values."""
+
+JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_value)]
+"""A JSON object, as :data:`JsonValue`."""
+
+
+def _check_name(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty: give at least one visible character")
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ValueError("must be one line without control characters")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+"""One line of text with at least one visible character; ids and names are such."""
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+"""0 to 100."""
+
+Count = Annotated[int, Field(ge=0)]
+"""A whole number from 0."""
+
+
+def _check_sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("must be a SHA-256 in 64 lower-case hexadecimal digits")
+    return value
+
+
+Sha256 = Annotated[str, AfterValidator(_check_sha256)]
+"""A SHA-256 in 64 lower-case hexadecimal digits."""
+
+
+def content_sha256(*values: Any) -> str:
+    """Return the SHA-256 of JSON values, the same however the keys of objects are ordered."""
+    text = json.dumps(
+        [_json_value(value) for value in values], sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class ComfynbModel(BaseModel):
+    """The base of all models: unknown fields are refused, assignments are checked.
+
+    Errors never quote what was handed in (it may be a secret): :func:`explain` says what is known.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        validate_assignment=True,
+        validate_default=False,
+        hide_input_in_errors=True,
+        ser_json_inf_nan="constants",
+        use_attribute_docstrings=True,
+    )
+
+
+class ForeignKey(NamedTuple):
+    """Where a field points to: table, column, and what becomes of the row when that row goes."""
+
+    table: str
+    column: str = "id"
+    on_delete: str | None = None
+    """"cascade", "set null", or None: the row stays as it is."""
+
+
+class StoredModel(ComfynbModel):
+    """A model with a table of its own."""
+
+    table_name: ClassVar[str]
+    primary_key: ClassVar[tuple[str, ...]] = ("id",)
+    """Field names."""
+    unique_fields: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Groups of field names, each unique together."""
+    foreign_keys: ClassVar[Mapping[str, ForeignKey]] = {}
+    """By field name."""
+
+    @classmethod
+    def columns(cls) -> dict[str, str]:
+        """Return the SQL column of each field, in the model's order."""
+        return {field: column_name(field) for field in cls.model_fields}
+
+
+def column_name(field: str) -> str:
+    """Return the SQL column of a field: ``githubUrl`` is ``github_url``."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: f"_{match[1].lower()}", field)
+
+
+_RANGE_ERRORS = frozenset(
+    {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
+)
+
+
+def explain(error: ValidationError) -> str:
+    """Return one sentence for each refused field: its name and what is allowed.
+
+    Only numbers outside a range are quoted; any other input might be a secret.
+    """
+    sentences = []
+    for problem in error.errors(include_url=False, include_context=False):
+        place = ".".join(str(part) for part in problem["loc"]) or "the whole"
+        reason = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] in _RANGE_ERRORS:
+            reason = f"{reason}, not {problem['input']!r}"
+        elif problem["type"] == "extra_forbidden":
+            reason = "there is no such field"
+        sentences.append(f"{error.title}.{place}: {reason}.")
+    return " ".join(sentences)
+
+
+def unique_ids(what: str) -> Callable[[list[Any]], list[Any]]:
+    """Return a validator that refuses a list in which two items have the same id."""
+
+    def check(items: list[Any]) -> list[Any]:
+        seen: set[str] = set()
+        for item in items:
+            if item.id in seen:
+                raise ValueError(f"two {what} have the id {item.id!r:.60}: ids are unique")
+            seen.add(item.id)
+        return items
+
+    return check
