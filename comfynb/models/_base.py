@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -179,6 +179,19 @@ class ComfynbModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    if not TYPE_CHECKING:  # a type checker would then let any attribute be assigned
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Assign and check; an assignment that is refused leaves the model as it was."""
+            fields, fields_set = self.__dict__, set(self.model_fields_set)
+            try:
+                super().__setattr__(name, value)
+            except ValidationError:
+                # pydantic has already written the value when a check over several fields refuses.
+                object.__setattr__(self, "__dict__", fields)
+                object.__setattr__(self, "__pydantic_fields_set__", fields_set)
+                raise
+
 
 class ForeignKey(NamedTuple):
     """Where a field points to: table, column, and what becomes of the row when that row goes."""
@@ -223,13 +236,13 @@ def explain(error: ValidationError) -> str:
     """
     sentences = []
     for problem in error.errors(include_url=False, include_context=False):
-        place = ".".join(str(part) for part in problem["loc"]) or "the whole"
+        place = ".".join([error.title, *map(str, problem["loc"])])
         reason = problem["msg"].removeprefix("Value error, ")
         if problem["type"] in _RANGE_ERRORS:
             reason = f"{reason}, not {problem['input']!r}"
         elif problem["type"] == "extra_forbidden":
             reason = "there is no such field"
-        sentences.append(f"{error.title}.{place}: {reason}.")
+        sentences.append(f"{place}: {reason}.")
     return " ".join(sentences)
 
 

@@ -1,0 +1,143 @@
+"""What every test shares: where the shared material lies, hypothesis profiles, and no network."""
+
+import ipaddress
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import hypothesis
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+SHARED = Path(os.environ.get("COMFYNB_SHARED", REPO.parent / "shared"))
+SERVER = os.environ.get("COMFYNB_TEST_URL")
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+# `make test` must give the same answer twice; whoever calls pytest looks for new examples.
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile(os.environ.get("COMFYNB_HYPOTHESIS", "explore"))
+
+
+def find_chromium() -> str | None:
+    """Return the Chromium that browser tests drive; COMFYNB_CHROMIUM names another one."""
+    return os.environ.get("COMFYNB_CHROMIUM") or next(
+        filter(None, map(shutil.which, CHROMIUM_NAMES)), None
+    )
+
+
+def pytest_report_header() -> list[str]:
+    return [
+        f"shared material: {SHARED}" if SHARED.is_dir() else f"shared material: NONE at {SHARED}",
+        f"chromium: {find_chromium() or 'NONE, so browser tests skip'}",
+        f"ComfyUI server: {'COMFYNB_TEST_URL' if SERVER else 'the sandbox'}",
+    ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    no_faults = pytest.mark.skip(
+        reason="COMFYNB_TEST_URL names a real server, which has no fault switches"
+    )
+    no_browser = pytest.mark.skip(
+        reason="no Chromium here: tests/setup_browser.sh installs one or says why it cannot"
+    )
+    chromium = find_chromium()
+    for item in items:
+        if SERVER and item.get_closest_marker("faults"):
+            item.add_marker(no_faults)
+        if not chromium and item.get_closest_marker("browser"):
+            item.add_marker(no_browser)
+
+
+@pytest.fixture(scope="session")
+def repo() -> Path:
+    """The repository's root."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared material; a test that needs it skips where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the shared material is not at {SHARED} (COMFYNB_SHARED names another place)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium here: tests/setup_browser.sh installs one or says why it cannot")
+    return path
+
+
+class NetworkGuard:
+    """Keeps this process's sockets on this machine, and remembers who tried to leave it."""
+
+    def __init__(self) -> None:
+        self.attempts: list[str] = []
+        self.allowed = {"localhost", ""}
+        if SERVER and (host := urlsplit(SERVER).hostname):
+            self.allowed.add(host)
+            self.allowed.update(str(info[4][0]) for info in socket.getaddrinfo(host, None))
+
+    def stays_here(self, host: object) -> bool:
+        name = host.decode() if isinstance(host, bytes) else str(host or "")
+        if name in self.allowed or name.endswith(".localhost"):
+            return True
+        try:
+            address = ipaddress.ip_address(name.partition("%")[0])
+        except ValueError:
+            return False
+        mapped = getattr(address, "ipv4_mapped", None) or address
+        return mapped.is_loopback or mapped.is_unspecified
+
+    def connecting(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def connect(sock: socket.socket, address: Any) -> Any:
+            if sock.family != socket.AF_UNIX and not self.stays_here(address[0]):
+                self.attempts.append(f"connect to {address[0]}:{address[1]}")
+                raise OSError(101, "Network is unreachable (tests stay on this machine)")
+            return real(sock, address)
+
+        return connect
+
+    def resolving(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+            name = host.decode() if isinstance(host, bytes) else str(host or "")
+            try:
+                ipaddress.ip_address(name.partition("%")[0])
+            except ValueError:
+                # The reserved .invalid is how a test asks for a name that does not exist.
+                if not self.stays_here(name):
+                    if not name.rstrip(".").endswith(".invalid"):
+                        self.attempts.append(f"look up {name}")
+                    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+            return real(host, *args, **kwargs)
+
+        return getaddrinfo
+
+
+@pytest.fixture(scope="session")
+def network_guard() -> Iterator[NetworkGuard]:
+    """The guard of this process."""
+    guard = NetworkGuard()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guard.connecting(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", guard.connecting(socket.socket.connect_ex))
+        patch.setattr(socket, "getaddrinfo", guard.resolving(socket.getaddrinfo))
+        yield guard
+
+
+@pytest.fixture(autouse=True)
+def _stays_on_this_machine(network_guard: NetworkGuard) -> Iterator[None]:
+    """Fail a test that tried to leave the machine, even where the code took it as a bad line."""
+    network_guard.attempts.clear()
+    yield
+    attempts, network_guard.attempts[:] = list(network_guard.attempts), []
+    if attempts:
+        pytest.fail("the test tried to leave this machine: " + "; ".join(attempts))
