@@ -103,7 +103,15 @@ class BackendError(ComfynbError):
 
 
 class BackendUnreachable(BackendError):
-    """Nobody answers at the address, or the answer broke off: the request's fate is unknown."""
+    """Nobody answers at the address, or the answer broke off.
+
+    ``sent`` is True when the request may have reached the server, so that its fate is unknown (look
+    the prompt up before sending it again), and False when certainly nothing was sent.
+    """
+
+    def __init__(self, message: str, *, backend: str = "", sent: bool = False) -> None:
+        super().__init__(message, backend=backend)
+        self.sent = sent
 
 
 class NotComfyUI(BackendError):
