@@ -1,0 +1,295 @@
+"""One backend while this process knows it: its settings, its health, and what it can run."""
+
+import asyncio
+import random
+import time
+from typing import Any, Final, Protocol
+
+from comfynb.comfy import ComfyClient, Credentials, ObjectInfo, ServerInfo, SystemStats
+from comfynb.engine.courier import Courier, Outcome
+from comfynb.engine.outputs import OutputFolder
+from comfynb.engine.tasks import Flight, Requirements
+from comfynb.engine.views import BackendView
+from comfynb.errors import AuthenticationRequired, BackendError, NotComfyUI
+from comfynb.models import BackendConfig, BackendStatus, utcnow
+from comfynb.store import Journal
+
+__all__ = ["LiveBackend", "Office"]
+
+MEBIBYTE: Final = 1024 * 1024
+IDLE_CHECK: Final = 5.0
+"""Seconds between two looks at a healthy backend."""
+FIRST_RETRY: Final = 0.5
+LAST_RETRY: Final = 10.0
+PREFETCH_SECONDS: Final = 0.5
+"""How much work may wait in the backend's own queue beside what runs: enough that it never idles
+between two prompts, little enough that a pause or a better idea takes effect soon."""
+MAX_PREFETCH: Final = 64
+
+
+class Office(Protocol):
+    """What a backend tells the engine."""
+
+    def changed(self, backend: "LiveBackend") -> None:
+        """Its health or load is another one: somebody may look, and waiting tasks may go to it."""
+
+    def ran(self, flight: Flight) -> None:
+        """A prompt of ours started to run there."""
+
+    async def settle(self, backend: "LiveBackend", flight: Flight, outcome: Outcome) -> None:
+        """A prompt of ours ended there, one way or another."""
+
+    def save_object_info(self, backend_id: str, object_info: dict[str, Any]) -> None:
+        """Its node classes changed."""
+
+    def report(self, error: BaseException) -> None:
+        """An error that nobody waits for."""
+
+
+class LiveBackend:
+    """One ComfyUI server: asked for its health for as long as it is known."""
+
+    def __init__(
+        self,
+        config: BackendConfig,
+        credentials: Credentials | None,
+        *,
+        office: Office,
+        journal: Journal,
+        folder: OutputFolder,
+        client_id: str | None = None,
+        object_info: dict[str, Any] | None = None,
+    ) -> None:
+        self.config = config
+        self.credentials = credentials
+        self.info: ServerInfo | None = None
+        self.status = BackendStatus(backend_id=config.id, online=False, last_seen=config.created_at)
+        self.seen = False
+        self.error: str | None = None
+        self.offline_since: float | None = time.monotonic()
+        self.object_info = object_info
+        self.client = ComfyClient(
+            config.base_url, name=config.name, auth=credentials, client_id=client_id
+        )
+        self.courier = Courier(self.client, self, journal, folder)
+        self._office = office
+        self._look_now = asyncio.Event()
+        self._checked = asyncio.Event()
+        self._object_info_fresh = False
+        self._durations: list[float] = []
+        self._judged: dict[Requirements, str | None] = {}
+
+    def __repr__(self) -> str:
+        return f"LiveBackend({self.config.name!r}, {self.config.base_url!r})"
+
+    # As the scheduler sees it -----------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The backend's id."""
+        return self.config.id
+
+    @property
+    def name(self) -> str:
+        """The backend's name."""
+        return self.config.name
+
+    @property
+    def online(self) -> bool:
+        """Whether it answered when it was last asked."""
+        return self.status.online
+
+    @property
+    def load(self) -> float:
+        """Prompts of ours outstanding for each one it may run at once."""
+        return len(self.courier) / self.config.max_concurrent_jobs
+
+    @property
+    def free(self) -> int:
+        """How many more prompts it may be given now."""
+        if not (self.config.enabled and self.online):
+            return 0
+        return self.config.max_concurrent_jobs + self.prefetch - len(self.courier)
+
+    @property
+    def prefetch(self) -> int:
+        """How many prompts may wait behind the running ones, from how long they took lately."""
+        if not self._durations:
+            return 1
+        typical = sorted(self._durations)[len(self._durations) // 2]
+        return max(1, min(MAX_PREFETCH, round(PREFETCH_SECONDS / max(typical, 0.001))))
+
+    def refusal(self, requirements: Requirements) -> str | None:
+        """Why it cannot run such a task, as the end of a sentence; None when it can."""
+        if not self.config.enabled:
+            return "it is disabled"
+        if not self.online:
+            return f"it is offline ({self.error})" if self.error else "it is offline"
+        lacking = requirements.capabilities - set(self.config.capabilities)
+        if lacking:
+            return f"it lacks the capabilities {', '.join(sorted(lacking))}"
+        if self.object_info is None:
+            return "its node classes are not known yet"
+        if requirements not in self._judged:
+            # Twenty thousand points of a sweep ask the same question.
+            self._judged[requirements] = self._lacks(self.object_info, requirements)
+        return self._judged[requirements]
+
+    @staticmethod
+    def _lacks(object_info: dict[str, Any], requirements: Requirements) -> str | None:
+        missing = requirements.node_classes - object_info.keys()
+        if missing:
+            return f"it has no node class {', '.join(sorted(missing))}"
+        known = ObjectInfo(object_info)
+        for node_class, name, value in sorted(requirements.choices):
+            spec = known[node_class].inputs.get(name)
+            if spec is not None and spec.options is not None and value not in spec.options:
+                return f"it has no {value!r} for {node_class}.{name}"
+        return None
+
+    # As its courier sees it -------------------------------------------------------------------
+
+    @property
+    def concurrency(self) -> int:
+        """How many prompts it runs at once."""
+        return self.config.max_concurrent_jobs
+
+    def trouble(self) -> None:
+        """A request failed: look at its health now."""
+        self._look_now.set()
+
+    def queue_depth(self, remaining: int) -> None:
+        """The websocket told how many prompts it has queued."""
+        if self.status.queue_depth != remaining:
+            self.status.queue_depth = remaining
+            self._office.changed(self)
+
+    def ended(self, flight: Flight, seconds: float | None) -> None:
+        """It is free for another prompt; this one ran for ``seconds``."""
+        if seconds is not None:
+            self._durations.append(seconds)
+            del self._durations[:-15]
+        self._office.changed(self)
+
+    async def settle(self, flight: Flight, outcome: Outcome) -> None:
+        """A prompt of ours ended here."""
+        await self._office.settle(self, flight, outcome)
+
+    def ran(self, flight: Flight) -> None:
+        """A prompt of ours started to run here."""
+        self._office.ran(flight)
+
+    def report(self, error: BaseException) -> None:
+        """An error that nobody waits for."""
+        self._office.report(error)
+
+    # Its health -------------------------------------------------------------------------------
+
+    async def checked(self) -> None:
+        """Return when it has been asked at least once."""
+        await self._checked.wait()
+
+    async def tend(self) -> None:
+        """Keep an eye on it and carry its prompts until cancelled."""
+        async with self.client, asyncio.TaskGroup() as group:
+            group.create_task(self.courier.run())
+            group.create_task(self._keep_checking())
+
+    async def _keep_checking(self) -> None:
+        retry = FIRST_RETRY
+        while True:
+            self._look_now.clear()
+            if await self.check():
+                retry = FIRST_RETRY
+                pause = IDLE_CHECK
+            else:
+                pause = retry * random.uniform(0.8, 1.2)  # noqa: S311 - jitter, not cryptography
+                retry = min(LAST_RETRY, retry * 2)
+            try:
+                async with asyncio.timeout(pause):
+                    await self._look_now.wait()
+            except TimeoutError:
+                continue
+
+    async def check(self) -> bool:
+        """Ask for its health once; returns whether it is online."""
+        try:
+            if self.info is None or not self.online:
+                self._came_online(await self.client.probe())
+            else:
+                self._tell_memory(await self.client.system_stats())
+            self.status.queue_depth = await self.client.queue_remaining()
+            if not self._object_info_fresh:
+                await self._refresh_object_info()
+        except BackendError as error:
+            self._went_offline(error)
+        self._checked.set()
+        self.courier.online_changed()
+        self._office.changed(self)
+        return self.online
+
+    def _came_online(self, info: ServerInfo) -> None:
+        self.info = info
+        self.seen = True
+        self.error = None
+        self.offline_since = None
+        self.status.online = True
+        self.status.last_seen = utcnow()
+        self._tell_memory(info)
+        # After an outage the server may be another one: with other nodes, or none of our prompts.
+        self._object_info_fresh = False
+
+    def _went_offline(self, error: BackendError) -> None:
+        if self.online or self.offline_since is None:
+            self.offline_since = time.monotonic()
+        self.error = str(error)
+        self.seen = self.seen or isinstance(error, NotComfyUI | AuthenticationRequired)
+        self.status.online = False
+
+    def _tell_memory(self, stats: ServerInfo | SystemStats) -> None:
+        status = self.status
+        status.last_seen = utcnow()
+        status.ram_total = stats.ram_total // MEBIBYTE
+        status.ram_used = max(0, stats.ram_total - stats.ram_free) // MEBIBYTE
+        device = max(stats.devices, key=lambda each: each.vram_total, default=None)
+        if device is not None:
+            status.gpu_name = device.name or "Unknown"
+            status.gpu_memory_total = device.vram_total // MEBIBYTE
+            status.gpu_memory_used = max(0, device.vram_total - device.vram_free) // MEBIBYTE
+
+    async def _refresh_object_info(self) -> None:
+        fetched = await self.client.object_info()
+        self._object_info_fresh = True
+        if fetched != self.object_info:
+            self.object_info = fetched
+            self._judged.clear()
+            self._office.save_object_info(self.id, fetched)
+
+    def forget_object_info(self) -> None:
+        """Ask again for the node classes at the next look (a node pack was installed, say)."""
+        self._object_info_fresh = False
+        self.trouble()
+
+    @property
+    def view(self) -> BackendView:
+        """What a person sees of it now."""
+        status = self.status
+        return BackendView(
+            id=self.id,
+            name=self.name,
+            url=self.config.base_url,
+            enabled=self.config.enabled,
+            online=status.online if self._checked.is_set() else None,
+            version=self.info.version if self.info else None,
+            gpu=status.gpu_name if status.gpu_name != "Unknown" else None,
+            vram_total=status.gpu_memory_total or None,
+            vram_used=status.gpu_memory_used if status.gpu_memory_total else None,
+            queue_depth=status.queue_depth,
+            running=self.courier.running_text,
+            tags=tuple(self.config.tags),
+            capabilities=tuple(self.config.capabilities),
+            last_seen=status.last_seen if self.seen else None,
+            error=self.error,
+        )
+
+

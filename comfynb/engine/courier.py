@@ -1,0 +1,700 @@
+"""Takes prompts to one backend and brings their outcome back.
+
+HTTP is the authority. The websocket only tells sooner: whatever it says is a hint to look, and
+whatever it fails to say is found by looking once a second. So a deaf or dropped socket delays
+nothing for more than two seconds, and an event that was never sent loses nothing.
+
+A prompt is *settled* exactly once: completed, failed, cancelled, or lost. Lost means that the
+server no longer knows it (it was restarted, say); lost is never done.
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from comfynb.comfy import (
+    CancelResult,
+    ComfyClient,
+    FileRef,
+    HistoryEntry,
+    events,
+)
+from comfynb.engine.outputs import OutputFolder, describe, media_type_of
+from comfynb.engine.tasks import Flight, NodeTask
+from comfynb.errors import BackendError, BackendUnreachable, PromptRefused, ServerError
+from comfynb.models import OutputFile, PromptRecord, PromptStatus, new_id, utcnow
+from comfynb.store import Journal
+
+__all__ = ["Courier", "Home", "Outcome"]
+
+PEEK: Final = 1.0
+"""Seconds between two looks at the prompts that should end next."""
+SURVEY: Final = 5.0
+"""Seconds between two looks at the whole queue; it is heavy, so only while something is out."""
+SECOND_LOOK: Final = 0.3
+"""Seconds before a prompt that the server did not know is looked up again."""
+CANCEL_PATIENCE: Final = 15.0
+"""Seconds that a server gets to stop a running node before we stop waiting for it."""
+PARALLEL: Final = 4
+"""Requests of one kind at a time to one backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a prompt ended."""
+
+    state: PromptStatus
+    files: tuple[OutputFile, ...] = ()
+    output_data: dict[str, object] = field(default_factory=dict)
+    error_class: str | None = None
+    error_message: str | None = None
+    error_traceback: str | None = None
+    cached_nodes: int = 0
+    not_sent: bool = False
+    """Lost before the server had it: trying again costs nothing."""
+
+
+class Home(Protocol):
+    """What a courier needs from the backend and the engine that it works for."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def online(self) -> bool: ...
+    @property
+    def concurrency(self) -> int:
+        """How many prompts the backend runs at once."""
+
+    def trouble(self) -> None:
+        """A request failed: look at the backend's health now."""
+
+    def queue_depth(self, remaining: int) -> None:
+        """The websocket told how many prompts the backend has queued."""
+
+    def ended(self, flight: Flight, seconds: float | None) -> None:
+        """The backend is free again for another prompt; this one ran for ``seconds``."""
+
+    def ran(self, flight: Flight) -> None:
+        """The prompt started to run."""
+
+    def settle(self, flight: Flight, outcome: Outcome) -> Awaitable[None]:
+        """Record the outcome; the flight is over when this returns."""
+
+    def report(self, error: BaseException) -> None:
+        """An error that nobody waits for."""
+
+
+class Courier:
+    """All prompts of ours that one backend has."""
+
+    def __init__(
+        self, client: ComfyClient, home: Home, journal: Journal, folder: OutputFolder
+    ) -> None:
+        self._client = client
+        self._home = home
+        self._journal = journal
+        self._folder = folder
+        self._flights: dict[str, Flight] = {}
+        self._bringing: dict[str, Flight] = {}
+        self._outbox: asyncio.Queue[Flight] = asyncio.Queue()
+        self._hinted: set[str] = set()
+        self._hint = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._survey_due = True
+        self._surveyed = 0.0
+        self._online = asyncio.Event()
+        self._heard = time.monotonic()
+        self._orphans: set[str] = set()
+        self._helpers: set[asyncio.Task[None]] = set()
+        self._downloads = asyncio.Semaphore(PARALLEL)
+        self._uploaded: dict[Path, FileRef] = {}
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __repr__(self) -> str:
+        return f"Courier({self._home.name!r}, {len(self._flights)} prompts out)"
+
+    @property
+    def flights(self) -> Iterable[Flight]:
+        """Prompts of ours that are not settled, oldest first."""
+        return itertools.chain(list(self._bringing.values()), list(self._flights.values()))
+
+    @property
+    def running_text(self) -> str | None:
+        """What runs now, for people: "portrait 45 %"."""
+        for flight in self._flights.values():
+            if flight.state is PromptStatus.RUNNING:
+                return f"{flight.task.live.name} {flight.progress.percent:.0f} %"
+        return None
+
+    # From the engine --------------------------------------------------------------------------
+
+    def send(self, task: NodeTask) -> Flight:
+        """Take a task: from now on it counts as outstanding here."""
+        task.attempts += 1
+        flight = Flight(task, new_id(), task.attempts)
+        self._take(flight)
+        self._outbox.put_nowait(flight)
+        return flight
+
+    def adopt(self, task: NodeTask, record: PromptRecord) -> Flight:
+        """Go on with a prompt that an earlier kernel sent, or was about to send."""
+        task.attempts = record.attempt
+        flight = Flight(task, record.prompt_id, record.attempt, state=record.state)
+        self._take(flight)
+        if record.state is PromptStatus.SENDING:
+            self._spawn(self._find_or_send(flight))
+        self.reconcile()
+        return flight
+
+    def _take(self, flight: Flight) -> None:
+        flight.progress.total = len(flight.task.prompt)
+        flight.task.live.progress[flight.task.execution.id] = flight.progress
+        self._flights[flight.prompt_id] = flight
+        self._wake.set()
+
+    def reconcile(self) -> None:
+        """Look at the whole queue as soon as possible: something may have changed unseen."""
+        self._survey_due = True
+        self._wake.set()
+
+    def online_changed(self) -> None:
+        """The backend went online or offline."""
+        if self._home.online and not self._online.is_set():
+            # After an outage it may be another machine: upload again what is needed.
+            self._uploaded.clear()
+            self._online.set()
+            self.reconcile()
+        elif not self._home.online:
+            self._online.clear()
+
+    def cancel(self, flight: Flight) -> None:
+        """Stop exactly this prompt; it is settled when the server has let go of it."""
+        if not flight.cancel:
+            flight.cancel = True
+            self._spawn(self._cancel(flight))
+
+    def give_up(self, flight: Flight, why: str) -> None:
+        """Settle ``flight`` as lost although the backend may still have it."""
+        self._orphans.add(flight.prompt_id)
+        self._spawn(
+            self._settle(flight, Outcome(PromptStatus.LOST, error_class="lost", error_message=why))
+        )
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._send_loop())
+            group.create_task(self._listen_loop())
+            group.create_task(self._collect_loop())
+            group.create_task(self._look_loop())
+
+    async def close(self) -> None:
+        """Stop whatever still runs; prompts stay where they are, for the next kernel to adopt."""
+        helpers = list(self._helpers)
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
+
+    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
+        task: asyncio.Task[None] = asyncio.ensure_future(coroutine)
+        self._helpers.add(task)
+        task.add_done_callback(self._helper_done)
+
+    def _helper_done(self, task: "asyncio.Task[None]") -> None:
+        self._helpers.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._home.report(error)
+
+    # Sending ----------------------------------------------------------------------------------
+
+    async def _send_loop(self) -> None:
+        limit = asyncio.Semaphore(PARALLEL)
+        while True:
+            batch = [await self._outbox.get()]
+            while not self._outbox.empty():
+                batch.append(self._outbox.get_nowait())
+            # The intent is on disk before the first byte leaves: a kernel killed after this line
+            # looks the prompt up, one killed before it has sent nothing.
+            begun = await asyncio.gather(
+                *(self._journal.begin_prompt(self._record(flight)) for flight in batch)
+            )
+            to_send = []
+            for flight, ours in zip(batch, begun, strict=True):
+                if ours:
+                    to_send.append(flight)
+                else:
+                    # The job is not ours any more, or this node has already ended.
+                    self._drop(flight)
+            async with asyncio.TaskGroup() as group:
+                for flight in to_send:
+                    await limit.acquire()
+                    posting = group.create_task(self._post(flight))
+                    posting.add_done_callback(lambda _: limit.release())
+            sent = [f.prompt_id for f in to_send if f.state is not PromptStatus.SENDING]
+            if sent:
+                self._in_background(self._journal.prompts_sent(sent))
+
+    def _record(self, flight: Flight) -> PromptRecord:
+        return PromptRecord(
+            prompt_id=flight.prompt_id,
+            job_id=flight.task.live.id,
+            node_execution_id=flight.task.execution.id,
+            backend_id=self._home.id,
+            attempt=flight.attempt,
+            state=PromptStatus.SENDING,
+            client_id=self._client.client_id,
+            prompt_sha256=flight.task.prompt_sha256,
+            created_at=utcnow(),
+        )
+
+    async def _post(self, flight: Flight) -> None:
+        """Send one prompt. An answer that breaks off leaves its fate open: then look, not repeat."""
+        if flight.cancel:
+            await self._settle(flight, _CANCELLED)
+            return
+        try:
+            await self._submit(flight)
+        except PromptRefused as error:
+            await self._settle(flight, _failed("refused", str(error)))
+        except BackendUnreachable as error:
+            self._home.trouble()
+            if error.sent:
+                self._spawn(self._find_or_send(flight))
+            else:
+                await self._settle(flight, _lost(str(error), not_sent=True))
+        except ServerError as error:
+            if error.status >= 500:
+                # A proxy's 502 or 504 says nothing about what became of the request behind it.
+                self._home.trouble()
+                self._spawn(self._find_or_send(flight))
+            else:
+                await self._settle(flight, _failed("server", str(error)))
+        except BackendError as error:
+            self._home.trouble()
+            await self._settle(flight, _failed("server", str(error)))
+        else:
+            self._accepted(flight)
+
+    def _accepted(self, flight: Flight) -> None:
+        flight.heard_at = time.monotonic()
+        if flight.state is PromptStatus.SENDING:
+            flight.state = PromptStatus.QUEUED
+
+    async def _find_or_send(self, flight: Flight) -> None:
+        """Look a prompt of unknown fate up; send it, under the same id, only if it is not there."""
+        errors = 0
+        while not flight.settled.is_set() and flight.state is PromptStatus.SENDING:
+            await self._online.wait()
+            try:
+                found = await self._client.find(flight.prompt_id)
+            except BackendError:
+                self._home.trouble()
+                await self._pause(PEEK)
+                continue
+            if flight.state is not PromptStatus.SENDING or flight.settled.is_set():
+                return
+            if found.kind != "unknown":
+                self._accepted(flight)
+                self._in_background(self._journal.prompts_sent([flight.prompt_id]))
+                if found.entry is not None:
+                    self._bring(flight, found.entry)
+                return
+            errors += 1
+            if errors > 3:
+                message = f"{self._home.name} took the request three times and kept no prompt."
+                await self._settle(flight, _failed("server", message))
+                return
+            await self._post_again(flight)
+
+    async def _submit(self, flight: Flight) -> None:
+        task = flight.task
+        prompt = task.prompt
+        for (node_id, name), path in task.files.items():
+            uploaded = await self._upload(path)
+            node = prompt[node_id]
+            prompt = {**prompt, node_id: {**node, "inputs": {**node["inputs"], name: uploaded}}}
+        await self._client.submit(
+            prompt,
+            prompt_id=flight.prompt_id,
+            extra_data=task.extra_data,
+            preview_method="auto",
+        )
+
+    async def _upload(self, path: Path) -> str:
+        """Send a kept input file once; returns the name that a loader there knows it by."""
+        if path not in self._uploaded:
+            # The folder's name is the content's hash: other content never gets the same name.
+            name = f"{path.parent.name[:12]}-{path.name}"
+            self._uploaded[path] = await self._client.upload(
+                path, filename=name, subfolder="comfynb"
+            )
+        ref = self._uploaded[path]
+        return f"{ref.subfolder}/{ref.filename}" if ref.subfolder else ref.filename
+
+    async def _post_again(self, flight: Flight) -> None:
+        try:
+            await self._submit(flight)
+        except PromptRefused as error:
+            await self._settle(flight, _failed("refused", str(error)))
+        except BackendError:
+            self._home.trouble()
+            await self._pause(PEEK)
+        else:
+            self._accepted(flight)
+
+    async def _pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    # Listening --------------------------------------------------------------------------------
+
+    async def _listen_loop(self) -> None:
+        async for event in self._client.events():
+            self._heard = time.monotonic()
+            self._on_event(event)
+
+    def _on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.QueueStatus):
+            self._home.queue_depth(event.remaining)
+            return
+        if isinstance(event, events.Connected | events.Disconnected):
+            self.reconcile()
+            return
+        flight = self._flights.get(event.prompt_id or "")
+        if flight is None:
+            return
+        flight.heard_at = self._heard
+        flight.unknown = 0
+        if flight.state in {PromptStatus.SENDING, PromptStatus.QUEUED}:
+            self._runs(flight)
+        progress = flight.progress
+        titles = flight.task.node_titles
+        match event:
+            case events.ExecutionCached(nodes=nodes):
+                progress.done.update(nodes)
+            case events.NodeProgress(nodes=nodes):
+                for node_id, node in nodes.items():
+                    if node.state == "finished":
+                        progress.done.add(node_id)
+                    elif node.max > 0:
+                        progress.fractions[node_id] = min(1.0, node.value / node.max)
+            case events.Progress(node=node_id, value=value, max=maximum) if node_id is not None:
+                title = titles.get(node_id, node_id)
+                progress.step = f"{title}: {value:g}/{maximum:g}"
+                if maximum > 0:
+                    progress.fractions[node_id] = min(1.0, value / maximum)
+            case events.Executing(node=None):
+                flight.hinted = True
+                self._hinted.add(flight.prompt_id)
+                self._hint.set()
+            case events.Executing(node=str(node_id)):
+                progress.step = titles.get(node_id, node_id)
+            case (
+                events.ExecutionSuccess() | events.ExecutionError() | events.ExecutionInterrupted()
+            ):
+                # The history is written after this message, so it is only noted here.
+                flight.hinted = True
+            case events.Preview(data=data, mime=mime):
+                progress.preview = data
+                progress.preview_type = mime
+            case _:
+                return
+        flight.task.live.touch()
+
+    def _runs(self, flight: Flight) -> None:
+        if flight.state is not PromptStatus.RUNNING:
+            flight.state = PromptStatus.RUNNING
+            flight.started_at = time.monotonic()
+            flight.task.live.queue_position = None
+            self._home.ran(flight)
+
+    # Looking ----------------------------------------------------------------------------------
+
+    async def _look_loop(self) -> None:
+        while True:
+            if not self._flights and not self._orphans:
+                self._wake.clear()
+                if not self._flights and not self._orphans:
+                    await self._wake.wait()
+            self._wake.clear()
+            if not self._survey_due:
+                try:
+                    async with asyncio.timeout(PEEK):
+                        await self._wake.wait()
+                except TimeoutError:
+                    pass
+            if not self._home.online:
+                await self._online.wait()
+            try:
+                if self._survey_due or time.monotonic() - self._surveyed > SURVEY:
+                    await self._survey()
+                else:
+                    await self._peek()
+            except BackendError:
+                self._home.trouble()
+                self._survey_due = True
+                await self._pause(PEEK)
+
+    async def _peek(self) -> None:
+        """Ask for the prompts that should end next; go on as long as they have ended."""
+        at_once = self._home.concurrency + 1
+        for flight in self._waiting():
+            if at_once <= 0:
+                return
+            entry = await self._client.history(flight.prompt_id)
+            if entry is None:
+                at_once -= 1
+                continue
+            self._notice_deafness(flight)
+            self._bring(flight, entry)
+
+    def _notice_deafness(self, flight: Flight) -> None:
+        now = time.monotonic()
+        if not flight.hinted and now - self._heard > PEEK:
+            # It ended and the socket said nothing: the server dropped us without closing.
+            self._heard = now
+            self._client.reopen_events()
+
+    def _waiting(self) -> list[Flight]:
+        states = {PromptStatus.QUEUED, PromptStatus.RUNNING}
+        return [flight for flight in self._flights.values() if flight.state in states]
+
+    async def _survey(self) -> None:
+        """Compare all our prompts with the server's queue and history, in that order.
+
+        A prompt moves from the queue to the history and never back, so one that is in neither,
+        looked up in this order, twice, is gone.
+        """
+        self._survey_due = False
+        self._surveyed = time.monotonic()
+        waiting = self._waiting()
+        queue = await self._client.queue()
+        running = {item.prompt_id for item in queue.running}
+        positions = {item.prompt_id: place for place, item in enumerate(queue.pending, 1)}
+        await self._cancel_orphans(running | positions.keys())
+        doubtful = []
+        for flight in waiting:
+            if flight.prompt_id in running:
+                self._runs(flight)
+                flight.unknown = 0
+            elif flight.prompt_id in positions:
+                flight.unknown = 0
+                flight.task.live.queue_position = positions[flight.prompt_id]
+            else:
+                doubtful.append(flight)
+            flight.task.live.touch()
+        for flight in doubtful:
+            entry = await self._client.history(flight.prompt_id)
+            if entry is not None:
+                self._notice_deafness(flight)
+                self._bring(flight, entry)
+                continue
+            flight.unknown += 1
+            if flight.unknown < 2:
+                self._spawn(self._look_again())
+            elif flight.cancel:
+                await self._settle(flight, _CANCELLED)
+            else:
+                message = f"{self._home.name} no longer knows the prompt; it was restarted, say."
+                await self._settle(flight, _lost(message))
+
+    async def _look_again(self) -> None:
+        await self._pause(SECOND_LOOK)
+        self.reconcile()
+
+    async def _cancel_orphans(self, known: Collection[str]) -> None:
+        for prompt_id in list(self._orphans):
+            if prompt_id in known:
+                await self._client.cancel(prompt_id)
+            self._orphans.discard(prompt_id)
+
+    # Bringing home ----------------------------------------------------------------------------
+
+    async def _collect_loop(self) -> None:
+        while True:
+            await self._hint.wait()
+            self._hint.clear()
+            hinted = [prompt_id for prompt_id in self._hinted if prompt_id in self._flights]
+            self._hinted.clear()
+            if not hinted:
+                continue
+            try:
+                await self._collect(hinted)
+            except BackendError:
+                self._home.trouble()
+                self.reconcile()
+
+    async def _collect(self, prompt_ids: list[str]) -> None:
+        entries: dict[str, HistoryEntry] = {}
+        if len(prompt_ids) > 1:
+            # One request for all that ended while the last one was under way.
+            entries = await self._client.recent_history(len(prompt_ids) + 2)
+        for prompt_id in prompt_ids:
+            entry = entries.get(prompt_id) or await self._client.history(prompt_id)
+            flight = self._flights.get(prompt_id)
+            if entry is None:
+                self.reconcile()
+            elif flight is not None:
+                self._bring(flight, entry)
+
+    def _bring(self, flight: Flight, entry: HistoryEntry) -> None:
+        if self._flights.pop(flight.prompt_id, None) is None:
+            return
+        self._bringing[flight.prompt_id] = flight
+        seconds = None
+        if entry.started_at is not None and entry.ended_at is not None:
+            seconds = (entry.ended_at - entry.started_at).total_seconds()
+        self._home.ended(flight, seconds)
+        self._spawn(self._fetch(flight, entry))
+
+    async def _fetch(self, flight: Flight, entry: HistoryEntry) -> None:
+        """Download what the prompt made, then settle it."""
+        live = flight.task.live
+        failure = entry.error
+        files: tuple[OutputFile, ...] = ()
+        problem: ServerError | None = None
+        folder = self._folder.folder_for(live.id, live.name, live.job.created_at)
+        places = self._folder.destinations(folder, entry.output_files)
+        try:
+            files = tuple(
+                await asyncio.gather(
+                    *(self._download(flight, file, path) for file, path in places)
+                )
+            )
+        except ServerError as error:
+            problem = error
+        if entry.status == "interrupted":
+            message = None if flight.cancel else f"Somebody interrupted it on {self._home.name}."
+            outcome = Outcome(
+                PromptStatus.CANCELLED, files, dict(entry.outputs), "interrupted", message
+            )
+        elif failure is not None:
+            title = flight.task.node_titles.get(failure.node_id, failure.node_type or "?")
+            outcome = Outcome(
+                PromptStatus.FAILED,
+                files,
+                dict(entry.outputs),
+                "out of memory" if failure.is_out_of_memory else failure.exception_type or "error",
+                f"{title}: {failure.message or 'failed without a message'}",
+                "\n".join(failure.traceback) or None,
+            )
+        elif problem is not None:
+            outcome = Outcome(
+                PromptStatus.FAILED,
+                files,
+                dict(entry.outputs),
+                "output missing",
+                f"The prompt ended well but its output cannot be fetched: {problem}",
+            )
+        else:
+            outcome = Outcome(
+                PromptStatus.COMPLETED,
+                files,
+                dict(entry.outputs),
+                cached_nodes=len(entry.cached_nodes),
+            )
+        await self._settle(flight, outcome)
+
+    async def _download(self, flight: Flight, file: FileRef, path: Path) -> OutputFile:
+        while True:
+            try:
+                async with self._downloads:
+                    got = await self._client.download(file, path)
+                break
+            except BackendUnreachable:
+                self._home.trouble()
+                await self._pause(SECOND_LOOK)
+                await self._online.wait()
+        width, height = await asyncio.to_thread(describe, got.path)
+        return OutputFile(
+            prompt_id=flight.prompt_id,
+            node_id=file.node_id,
+            kind=file.kind,
+            index=file.index,
+            filename=file.filename,
+            subfolder=file.subfolder,
+            type=file.type,
+            path=str(got.path),
+            media_type=media_type_of(file.filename),
+            size=got.size,
+            sha256=got.sha256,
+            width=width,
+            height=height,
+            created_at=utcnow(),
+        )
+
+    async def _settle(self, flight: Flight, outcome: Outcome) -> None:
+        if flight.settled.is_set():
+            return
+        flight.settled.set()
+        if self._flights.pop(flight.prompt_id, None) is not None:
+            self._home.ended(flight, None)
+        self._bringing.pop(flight.prompt_id, None)
+        await self._home.settle(flight, outcome)
+
+    def _drop(self, flight: Flight) -> None:
+        flight.settled.set()
+        if self._flights.pop(flight.prompt_id, None) is not None:
+            self._home.ended(flight, None)
+
+    # Cancelling -------------------------------------------------------------------------------
+
+    async def _cancel(self, flight: Flight) -> None:
+        async def stop() -> None:
+            while not flight.settled.is_set():
+                if flight.state is PromptStatus.SENDING or not self._home.online:
+                    # Its fate is decided by the sender first; a server that is away is asked later.
+                    await self._pause(0.05)
+                    continue
+                try:
+                    result = await self._client.cancel(flight.prompt_id)
+                except BackendError:
+                    self._home.trouble()
+                    await self._pause(PEEK)
+                    continue
+                if result is CancelResult.REMOVED:
+                    # A pending prompt that was deleted leaves no event and no history behind.
+                    await self._settle(flight, _CANCELLED)
+                    return
+                self.reconcile()
+                try:
+                    async with asyncio.timeout(PEEK):
+                        await flight.settled.wait()
+                except TimeoutError:
+                    continue
+
+        try:
+            async with asyncio.timeout(CANCEL_PATIENCE):
+                await stop()
+        except TimeoutError:
+            message = f"{self._home.name} has not stopped yet; nobody waits for it any more."
+            self._orphans.add(flight.prompt_id)
+            await self._settle(
+                flight, Outcome(PromptStatus.CANCELLED, error_message=message, error_class="stuck")
+            )
+
+    def _in_background(self, pending: Awaitable[object]) -> None:
+        async def wait() -> None:
+            await pending
+
+        self._spawn(wait())
+
+
+_CANCELLED: Final = Outcome(PromptStatus.CANCELLED)
+
+
+def _failed(error_class: str, message: str) -> Outcome:
+    return Outcome(PromptStatus.FAILED, error_class=error_class, error_message=message)
+
+
+def _lost(message: str, *, not_sent: bool = False) -> Outcome:
+    return Outcome(
+        PromptStatus.LOST, error_class="lost", error_message=message, not_sent=not_sent
+    )

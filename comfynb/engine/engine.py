@@ -1,0 +1,651 @@
+"""Decides what runs where and when: jobs in, prompts out to the backends, outcomes into the store."""
+
+import asyncio
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from comfynb.comfy import Credentials
+from comfynb.engine.backend import LiveBackend
+from comfynb.engine.courier import Outcome
+from comfynb.engine.host import LoopHost
+from comfynb.engine.live import LiveJob
+from comfynb.engine.outputs import OutputFolder
+from comfynb.engine.plan import make_task
+from comfynb.engine.scheduler import Scheduler
+from comfynb.engine.tasks import Flight, NodeTask, Requirements
+from comfynb.engine.views import BackendView
+from comfynb.errors import ComfynbError, UsageError
+from comfynb.models import (
+    BackendConfig,
+    FallbackStrategy,
+    Job,
+    JobEvent,
+    JobStatus,
+    NodeExecution,
+    ObjectInfoRecord,
+    OutputFile,
+    PromptRecord,
+    PromptStatus,
+    WorkflowVersion,
+    content_sha256,
+    utcnow,
+)
+from comfynb.store import Journal, Store
+
+__all__ = ["Engine", "Recovered"]
+
+TICK: Final = 0.1
+"""Seconds between two times that watchers are told; also what lets an interrupt reach an idle loop."""
+MAX_ATTEMPTS: Final = 3
+"""How often a node is sent when the server keeps losing its prompt."""
+RETRY: Final = 1.0
+"""Seconds before a lost prompt is sent again; doubled every time."""
+FOLLOW: Final = 1.0
+"""Seconds between two looks at a job that another kernel runs."""
+PATIENCE: Final = 60.0
+"""Seconds that a prompt waits for a backend that went away while another could run it."""
+NODE_STATUS: Final = {
+    PromptStatus.COMPLETED: JobStatus.COMPLETED,
+    PromptStatus.FAILED: JobStatus.FAILED,
+    PromptStatus.CANCELLED: JobStatus.CANCELLED,
+    PromptStatus.LOST: JobStatus.LOST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a new kernel found: jobs that had not ended, and prompts of them that were out."""
+
+    jobs: int
+    prompts: int
+
+    def __str__(self) -> str:
+        if not self.jobs:
+            return "Nothing to pick up."
+        jobs = "1 job" if self.jobs == 1 else f"{self.jobs} jobs"
+        prompts = "1 prompt" if self.prompts == 1 else f"{self.prompts} prompts"
+        return f"Picked up {jobs} that had not ended ({prompts} sent before)."
+
+
+class Engine:
+    """The executor of one kernel: everything here runs on the host's loop, nothing blocks it."""
+
+    def __init__(
+        self,
+        store: Store,
+        host: LoopHost,
+        output_root: Path,
+        *,
+        report: Callable[[BaseException], None],
+    ) -> None:
+        self._store = store
+        self._journal: Journal = store.journal
+        self._host = host
+        self._report = report
+        self._folder = OutputFolder(output_root)
+        self._scheduler = Scheduler()
+        self._backends: dict[str, LiveBackend] = {}
+        self._tending: dict[str, asyncio.Task[None]] = {}
+        self._versions: dict[str, WorkflowVersion] = {}
+        self._active: dict[str, LiveJob] = {}
+        self._known: weakref.WeakValueDictionary[str, LiveJob] = weakref.WeakValueDictionary()
+        self._waiting: dict[str, NodeTask] = {}
+        """Tasks in the scheduler or backing off, by node execution id."""
+        self._flying: dict[str, tuple[LiveBackend, Flight]] = {}
+        self._watchers: dict[int, Callable[[tuple[BackendView, ...]], None]] = {}
+        self._next_watcher = 0
+        self._backends_dirty = False
+        self._pumping = False
+        self._ticker: asyncio.Task[None] | None = None
+        self._helpers: set[asyncio.Task[Any]] = set()
+        self._started: set[str] = set()
+        self._followed: set[str] = set()
+
+    # Backends ---------------------------------------------------------------------------------
+
+    @property
+    def backends(self) -> Mapping[str, LiveBackend]:
+        """All backends, by id, in the order in which they were added."""
+        return self._backends
+
+    def add_backend(
+        self,
+        config: BackendConfig,
+        credentials: Credentials | None,
+        *,
+        client_id: str | None = None,
+        object_info: dict[str, Any] | None = None,
+    ) -> LiveBackend:
+        """Know a backend from now on and keep an eye on it."""
+        backend = LiveBackend(
+            config,
+            credentials,
+            office=self,
+            journal=self._journal,
+            folder=self._folder,
+            client_id=client_id,
+            object_info=object_info,
+        )
+        self._backends[config.id] = backend
+        self._tending[config.id] = self._spawn(self._tend(backend), f"tend {config.name}")
+        self.changed(backend)
+        return backend
+
+    def put_backend(self, config: BackendConfig, credentials: Credentials | None) -> LiveBackend:
+        """Add a backend, or take changed settings and credentials of a known one into use."""
+        known = self._backends.get(config.id)
+        if known is None:
+            return self.add_backend(config, credentials)
+        if credentials != known.credentials:
+            known.log_in(credentials)
+        self.reconfigure(config)
+        return known
+
+    async def _tend(self, backend: LiveBackend) -> None:
+        try:
+            await backend.tend()
+        finally:
+            await backend.courier.close()
+
+    async def remove_backend(self, backend_id: str) -> None:
+        """Forget a backend.
+
+        Raises:
+            UsageError: prompts of ours are still on it.
+        """
+        backend = self._backends[backend_id]
+        if len(backend.courier):
+            raise UsageError(
+                f"{backend.name} still has {len(backend.courier)} prompts of yours: "
+                "wait for them or cancel them before you remove it."
+            )
+        del self._backends[backend_id]
+        task = self._tending.pop(backend_id)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self._backends_dirty = True
+        self.pump()
+
+    def reconfigure(self, config: BackendConfig) -> None:
+        """Take changed settings of a known backend (not its address) into use."""
+        backend = self._backends[config.id]
+        backend.config = config
+        self.changed(backend)
+
+    @property
+    def view(self) -> tuple[BackendView, ...]:
+        """What a person sees of the backends now."""
+        return tuple(backend.view for backend in list(self._backends.values()))
+
+    def watch(self, callback: Callable[[tuple[BackendView, ...]], None]) -> Callable[[], None]:
+        """Call ``callback`` after changes to any backend; returns the way to stop."""
+        self._next_watcher += 1
+        token = self._next_watcher
+        self._watchers[token] = callback
+        self._host.call(self._keep_ticking)
+
+        def stop() -> None:
+            self._watchers.pop(token, None)
+
+        return stop
+
+    def changed(self, backend: LiveBackend) -> None:
+        """A backend's health or load is another one."""
+        self._backends_dirty = True
+        self.pump()
+        if not backend.online and len(backend.courier):
+            self._spawn(self._lose_patience(backend), f"patience {backend.name}")
+
+    def report(self, error: BaseException) -> None:
+        """An error in the background that nobody waits for."""
+        self._report(error)
+
+    def save_object_info(self, backend_id: str, object_info: dict[str, Any]) -> None:
+        """Keep a backend's node classes, so that forms work before it has answered again."""
+
+        async def save() -> None:
+            sha256 = await asyncio.to_thread(content_sha256, object_info)
+            await self._store.put(
+                ObjectInfoRecord(backend_id=backend_id, sha256=sha256, data=object_info)
+            )
+
+        self._spawn(save(), "save object_info")
+
+    # Jobs -------------------------------------------------------------------------------------
+
+    def live(self, job_id: str) -> LiveJob | None:
+        """The job if this process knows it."""
+        return self._known.get(job_id)
+
+    def know_version(self, version: WorkflowVersion) -> None:
+        """Keep a stored workflow version at hand."""
+        self._versions[version.id] = version
+
+    def launch(self, lives: Sequence[LiveJob]) -> None:
+        """Start jobs that are in the store already and belong to this kernel."""
+        for live in lives:
+            self._activate(live)
+            for execution in live.job.node_executions:
+                if not execution.status.is_terminal:
+                    self._wait(self._task(live, execution))
+        self.pump()
+
+    def _activate(self, live: LiveJob) -> None:
+        self._active[live.id] = live
+        self._known[live.id] = live
+        for backend in self._backends.values():
+            live.backend_names[backend.id] = backend.name
+        self._keep_ticking()
+
+    def _task(self, live: LiveJob, execution: NodeExecution) -> NodeTask:
+        node = next(
+            n for n in live.job.canvas_snapshot.nodes if n.id == execution.canvas_node_id
+        )
+        version = self._versions[node.config["workflow_version"]]
+        return make_task(live, execution, version)
+
+    def _wait(self, task: NodeTask, *, first: bool = False) -> None:
+        self._waiting[task.execution.id] = task
+        self._scheduler.add(task, first=first)
+
+    async def resume(self) -> Recovered:
+        """Adopt every job that has not ended and that no living kernel owns."""
+        alive = await self._store.live_owners()
+        adopted = await self._journal.adopt(self._store.owner_id, alive)
+        prompts = 0
+        for job, records in adopted:
+            if job.id in self._active:
+                continue
+            prompts += len(records)
+            await self._readopt(job, records)
+        self.pump()
+        return Recovered(len(adopted), prompts)
+
+    async def _readopt(self, job: Job, records: Sequence[PromptRecord]) -> None:
+        live = await self.attach(job)
+        self._activate(live)
+        by_execution = {record.node_execution_id: record for record in records}
+        attempts = await self._attempts(job.id)
+        cancelled = any(
+            event.kind == "cancel" for event in await self._journal.events_of(job.id)
+        )
+        for execution in job.node_executions:
+            if execution.status.is_terminal:
+                continue
+            try:
+                task = self._task(live, execution)
+            except ComfynbError as error:
+                await self._end_node(live, execution, JobStatus.FAILED, str(error))
+                continue
+            task.attempts = attempts.get(execution.id, 0)
+            record = by_execution.get(execution.id)
+            backend = self._backends.get(record.backend_id) if record else None
+            if record is not None and backend is not None:
+                self._flying[execution.id] = (backend, backend.courier.adopt(task, record))
+            elif record is not None:
+                message = "Its backend was removed while no kernel watched."
+                await self._journal.finish_prompt(
+                    record.prompt_id, PromptStatus.LOST, error_class="lost", error_message=message
+                )
+                self._wait(task)
+            else:
+                self._wait(task)
+        await self._finish_if_over(live)
+        if cancelled and not live.finished:
+            self.cancel(live)
+
+    async def _attempts(self, job_id: str) -> dict[str, int]:
+        counted: dict[str, int] = {}
+        for record in await self._store.find(PromptRecord, where={"job_id": job_id}):
+            counted[record.node_execution_id] = max(
+                record.attempt, counted.get(record.node_execution_id, 0)
+            )
+        return counted
+
+    async def attach(self, job: Job) -> LiveJob:
+        """The live form of a stored job, ready to be run: its outputs and workflows are loaded."""
+        live = self.attach_with(job, await self._journal.outputs_of([job.id]))
+        for node in job.canvas_snapshot.nodes:
+            version_id = node.config.get("workflow_version")
+            if version_id and version_id not in self._versions:
+                version = await self._store.get(WorkflowVersion, version_id)
+                if version is not None:
+                    self._versions[version_id] = version
+        return live
+
+    def attach_with(self, job: Job, outputs: Iterable[OutputFile]) -> LiveJob:
+        """The live form of a stored job; the same object for as long as somebody holds it."""
+        known = self._known.get(job.id)
+        if known is not None:
+            return known
+        names = {
+            node.id: str(node.config.get("name") or "workflow")
+            for node in job.canvas_snapshot.nodes
+        }
+        live = LiveJob(job, name=next(iter(names.values()), "job"), titles=names, outputs=outputs)
+        for backend in list(self._backends.values()):
+            live.backend_names[backend.id] = backend.name
+        self._known[job.id] = live
+        return live
+
+    def follow(self, live: LiveJob) -> None:
+        """Keep a job up to date that another kernel runs, while somebody here cares."""
+        if live.finished or live.id in self._active or live.id in self._followed:
+            return
+        self._followed.add(live.id)
+        self._spawn(self._follow(weakref.ref(live), live.id), f"follow {live.id}")
+
+    async def _follow(self, reference: "weakref.ref[LiveJob]", job_id: str) -> None:
+        try:
+            while (live := reference()) is not None and job_id not in self._active:
+                if live.watched or live.awaited:
+                    job = await self._journal.load_job(job_id)
+                    if job is not None:
+                        live.replace(job, await self._journal.outputs_of([job_id]))
+                    if live.dirty:
+                        live.tell(self._report)
+                    if live.job.status.is_terminal:
+                        live.finish()
+                        return
+                del live
+                await asyncio.sleep(FOLLOW)
+        finally:
+            self._followed.discard(job_id)
+
+    # Handing out ------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Hand out waiting tasks soon; many calls at once cost one round."""
+        if not self._pumping and self._waiting:
+            self._pumping = True
+            self._host.loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        for task, seat in self._scheduler.assign(self._backends.values()):
+            backend = self._backends[seat.id]
+            del self._waiting[task.execution.id]
+            task.live.note = None
+            task.execution.backend_id = backend.id
+            task.live.backend_names[backend.id] = backend.name
+            task.live.touch()
+            self._flying[task.execution.id] = (backend, backend.courier.send(task))
+        if self._waiting:
+            self._judge_stranded()
+
+    def _judge_stranded(self) -> None:
+        if any(backend.view.online is None for backend in self._backends.values()):
+            return
+        for task, why, elsewhere in self._scheduler.stranded(self._backends.values()):
+            requirements = task.requirements
+            if elsewhere:
+                self._redirect(task, None)
+            elif self._hopeless(requirements):
+                self._scheduler.remove(task)
+                del self._waiting[task.execution.id]
+                self._spawn(
+                    self._fail_waiting(task, f"No backend can run it: {why}."), "no backend"
+                )
+            else:
+                task.live.note = f"waiting for a backend ({why})"
+                task.live.touch()
+
+    def _hopeless(self, requirements: Requirements) -> bool:
+        """Whether waiting would not help: nobody who might come back could run it either."""
+        if requirements.affinity is not None and requirements.fallback is FallbackStrategy.NONE:
+            return True
+        candidates = [
+            backend
+            for backend in self._backends.values()
+            if requirements.affinity in {None, backend.id}
+        ]
+        return all(
+            backend.online and backend.object_info is not None or not backend.config.enabled
+            for backend in candidates
+        )
+
+    def _redirect(self, task: NodeTask, backend_id: str | None) -> None:
+        self._scheduler.remove(task)
+        old = task.requirements
+        task.requirements = replace(old, affinity=backend_id)
+        self._scheduler.add(task, first=True)
+        self.pump()
+
+    async def _fail_waiting(self, task: NodeTask, message: str) -> None:
+        await self._end_node(task.live, task.execution, JobStatus.FAILED, message)
+        await self._finish_if_over(task.live)
+
+    async def _end_node(
+        self, live: LiveJob, execution: NodeExecution, status: JobStatus, message: str | None
+    ) -> None:
+        """End a node that has no prompt out."""
+        execution.status = status
+        execution.error_message = message
+        execution.completed_at = utcnow()
+        await self._journal.finish_node(execution.id, status, message, execution.completed_at)
+        live.touch()
+
+    # Outcomes ---------------------------------------------------------------------------------
+
+    def ran(self, flight: Flight) -> None:
+        """A prompt started to run: noted, and stored with others at the next tick."""
+        now = utcnow()
+        live, execution = flight.task.live, flight.task.execution
+        live.job.status = JobStatus.RUNNING
+        execution.status = JobStatus.RUNNING
+        execution.comfy_prompt_id = flight.prompt_id
+        execution.started_at = execution.started_at or now
+        live.job.started_at = live.job.started_at or now
+        live.touch()
+        self._started.add(flight.prompt_id)
+
+    async def settle(self, backend: LiveBackend, flight: Flight, outcome: Outcome) -> None:
+        """A prompt ended on ``backend``: record it, then either end the node or try again."""
+        task = flight.task
+        live, execution = task.live, task.execution
+        self._started.discard(flight.prompt_id)
+        self._flying.pop(execution.id, None)
+        if outcome.state is PromptStatus.LOST:
+            await self._lost(backend, flight, outcome)
+            return
+        now = utcnow()
+        execution.status = NODE_STATUS[outcome.state]
+        execution.comfy_prompt_id = flight.prompt_id
+        execution.completed_at = now
+        execution.output_data = outcome.output_data or None
+        execution.error_message = outcome.error_message
+        execution.error_traceback = outcome.error_traceback
+        if outcome.state is PromptStatus.COMPLETED:
+            execution.progress = 100.0
+        live.outputs.extend(outcome.files)
+        if outcome.cached_nodes and outcome.cached_nodes >= len(task.prompt):
+            live.note = f"{backend.name} had every node in its cache"
+        recorded = self._journal.finish_prompt(
+            flight.prompt_id,
+            outcome.state,
+            outputs=outcome.files,
+            output_data=outcome.output_data,
+            error_class=outcome.error_class,
+            error_message=outcome.error_message,
+            error_traceback=outcome.error_traceback,
+            completed_at=now,
+            cached_nodes=outcome.cached_nodes,
+        )
+        # Both go into the writer's queue now, so one commit usually carries them.
+        await asyncio.gather(recorded, self._finish_if_over(live))
+
+    async def _lost(self, backend: LiveBackend, flight: Flight, outcome: Outcome) -> None:
+        task = flight.task
+        live, execution = task.live, task.execution
+        recorded = await self._journal.finish_prompt(
+            flight.prompt_id,
+            PromptStatus.LOST,
+            error_class=outcome.error_class,
+            error_message=outcome.error_message,
+            completed_at=utcnow(),
+        )
+        if not recorded:
+            return
+        kind = "not sent" if outcome.not_sent else "lost"
+        await self._event(live, execution, kind, outcome.error_message or "")
+        if outcome.not_sent:
+            task.attempts -= 1
+        if flight.cancel or live.cancelling:
+            await self._end_node(live, execution, JobStatus.CANCELLED, None)
+            await self._finish_if_over(live)
+        elif task.attempts >= MAX_ATTEMPTS:
+            message = f"{outcome.error_message} It was sent {task.attempts} times."
+            await self._end_node(live, execution, JobStatus.LOST, message)
+            await self._finish_if_over(live)
+        else:
+            delay = 0.0 if outcome.not_sent else RETRY * 2 ** (task.attempts - 1)
+            live.note = f"{outcome.error_message} Trying again."
+            execution.status = JobStatus.PENDING
+            execution.backend_id = None
+            task.not_before = time.monotonic() + delay
+            live.touch()
+            self._wait(task, first=True)
+            self._host.loop.call_later(delay + 0.01, self.pump)
+
+    async def _lose_patience(self, backend: LiveBackend) -> None:
+        """Take prompts away from a backend that stays away, if another one could run them."""
+        since = backend.offline_since
+        if since is None or time.monotonic() - since < PATIENCE:
+            return
+        for flight in backend.courier.flights:
+            requirements = flight.task.requirements
+            bound = requirements.affinity == backend.id and (
+                requirements.fallback is not FallbackStrategy.AUTO_SELECT
+            )
+            others = (other for other in self._backends.values() if other is not backend)
+            if not bound and any(other.refusal(requirements) is None for other in others):
+                backend.courier.give_up(
+                    flight, f"{backend.name} has not answered for {PATIENCE:.0f} seconds."
+                )
+
+    async def _finish_if_over(self, live: LiveJob) -> None:
+        job = live.job
+        statuses = {execution.status for execution in job.node_executions}
+        if live.finished or job.status.is_terminal or not all(s.is_terminal for s in statuses):
+            live.touch()
+            return
+        for worst in (JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED):
+            if worst in statuses:
+                job.status = worst
+                break
+        else:
+            job.status = JobStatus.COMPLETED
+        job.completed_at = utcnow()
+        job.error_message = next(
+            (e.error_message for e in job.node_executions if e.error_message), None
+        )
+        job.outputs = {
+            execution.canvas_node_id: execution.output_data
+            for execution in job.node_executions
+            if execution.output_data is not None
+        }
+        await self._journal.finish_job(
+            job.id,
+            job.status,
+            error_message=job.error_message,
+            outputs=job.outputs,
+            completed_at=job.completed_at,
+        )
+        self._active.pop(live.id, None)
+        live.tell(self._report)
+        live.finish()
+
+    async def _event(
+        self, live: LiveJob, execution: NodeExecution | None, kind: str, message: str
+    ) -> None:
+        await self._journal.record_events(
+            [
+                JobEvent(
+                    job_id=live.id,
+                    node_execution_id=execution.id if execution else None,
+                    kind=kind,
+                    message=message,
+                )
+            ]
+        )
+
+    # Cancelling -------------------------------------------------------------------------------
+
+    def cancel(self, live: LiveJob) -> None:
+        """Stop a job: what waits is dropped, what is out is taken back, what is done stays done."""
+        if live.cancelling or live.finished or live.id not in self._active:
+            return
+        live.cancelling = True
+        live.note = "cancelling"
+        live.touch()
+        self._spawn(self._cancel(live), f"cancel {live.id}")
+
+    async def _cancel(self, live: LiveJob) -> None:
+        # Stored first: a kernel killed now goes on cancelling when it is back.
+        await self._event(live, None, "cancel", "Cancelled by the user.")
+        for execution in live.job.node_executions:
+            task = self._waiting.pop(execution.id, None)
+            if task is not None:
+                self._scheduler.remove(task)
+                await self._end_node(live, execution, JobStatus.CANCELLED, None)
+            elif execution.id in self._flying:
+                backend, flight = self._flying[execution.id]
+                backend.courier.cancel(flight)
+        await self._finish_if_over(live)
+
+    # The ticker -------------------------------------------------------------------------------
+
+    def _keep_ticking(self) -> None:
+        if self._ticker is None or self._ticker.done():
+            self._ticker = self._spawn(self._tick(), "ticker")
+
+    async def _tick(self) -> None:
+        while self._active or self._watchers:
+            await asyncio.sleep(TICK)
+            for live in list(self._active.values()):
+                if live.dirty:
+                    live.tell(self._report)
+            if self._backends_dirty:
+                self._backends_dirty = False
+                self._tell_backends()
+            if self._started:
+                started, self._started = self._started, set()
+                await self._journal.prompts_started(sorted(started), utcnow())
+
+    def _tell_backends(self) -> None:
+        if not self._watchers:
+            return
+        view = self.view
+        for callback in list(self._watchers.values()):
+            try:
+                callback(view)
+            except Exception as error:  # noqa: BLE001 - a broken watcher must not stop the engine
+                self._report(error)
+
+    # Housekeeping -----------------------------------------------------------------------------
+
+    def _spawn(self, coroutine: Awaitable[Any], name: str) -> "asyncio.Task[Any]":
+        task: asyncio.Task[Any] = asyncio.ensure_future(coroutine, loop=self._host.loop)
+        task.set_name(f"comfynb {name}")
+        self._helpers.add(task)
+        task.add_done_callback(self._helper_done)
+        return task
+
+    def _helper_done(self, task: "asyncio.Task[Any]") -> None:
+        self._helpers.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._report(error)
+
+    async def close(self) -> None:
+        """Stop everything here; prompts stay on their backends for the next kernel to adopt."""
+        current = asyncio.current_task()
+        tasks: Iterable[asyncio.Task[Any]] = [t for t in self._helpers if t is not current]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._backends.clear()
+        self._tending.clear()

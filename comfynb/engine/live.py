@@ -1,0 +1,213 @@
+"""A job while this process knows it: its record, its live progress, and whoever watches or waits."""
+
+import asyncio
+import concurrent.futures
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from comfynb.engine.views import ImageView, JobView, NodeView
+from comfynb.models import Job, JobStatus, NodeExecution, OutputFile
+
+__all__ = ["LiveJob", "NodeProgress"]
+
+_TOKENS = itertools.count()
+
+
+@dataclass(slots=True)
+class NodeProgress:
+    """What one running prompt has told about itself; never stored, only shown."""
+
+    total: int = 0
+    done: set[str] = field(default_factory=set)
+    fractions: dict[str, float] = field(default_factory=dict)
+    step: str | None = None
+    preview: bytes | None = None
+    preview_type: str = "image/jpeg"
+
+    @property
+    def percent(self) -> float:
+        """0-100, counted in nodes of the prompt; a running node counts by its own fraction."""
+        if not self.total:
+            return 0.0
+        partial = sum(
+            value for node, value in self.fractions.items() if node not in self.done
+        )
+        return min(100.0, 100.0 * (len(self.done) + partial) / self.total)
+
+
+class LiveJob:
+    """One job. Changed on the loop's thread only; ``view`` may be read from any thread."""
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        name: str,
+        titles: Mapping[str, str],
+        outputs: Iterable[OutputFile] = (),
+    ) -> None:
+        self.job = job
+        self.name = name
+        self.titles = dict(titles)
+        self.outputs: list[OutputFile] = list(outputs)
+        self.node_titles: dict[str, str] = {}
+        """Titles of the nodes inside the workflow, by ComfyUI node id, for captions."""
+        self.progress: dict[str, NodeProgress] = {}
+        self.backend_names: dict[str, str] = {}
+        self.queue_position: int | None = None
+        self.note: str | None = None
+        self.cancelling = False
+        self.dirty = False
+        self.awaited = 0
+        """How many wait for it."""
+        self._watchers: dict[int, Callable[[JobView], None]] = {}
+        self._finished: concurrent.futures.Future[None] = concurrent.futures.Future()
+        if job.status.is_terminal:
+            self._finished.set_result(None)
+
+    def __repr__(self) -> str:
+        return f"LiveJob(id={self.job.id!r}, name={self.name!r}, status={self.job.status.value!r})"
+
+    # What it is -----------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return self.job.id
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return self._finished.done()
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks at it."""
+        return bool(self._watchers)
+
+    @property
+    def view(self) -> JobView:
+        """What a person sees of it now."""
+        job = self.job
+        nodes = tuple(self._node_view(execution) for execution in job.node_executions)
+        running = [progress for progress in self.progress.values() if progress.preview]
+        shown = running[-1] if running and not job.status.is_terminal else None
+        if job.status is JobStatus.COMPLETED:
+            percent = 100.0
+        else:
+            percent = sum(node.progress for node in nodes) / len(nodes) if nodes else 0.0
+        return JobView(
+            id=job.id,
+            name=self.name,
+            status=job.status,
+            progress=percent,
+            step=next((node.step for node in nodes if node.step), None),
+            backend=next((node.backend for node in nodes if node.backend), None),
+            created_at=job.created_at,
+            started_at=job.started_at,
+            completed_at=job.completed_at,
+            error=job.error_message,
+            nodes=nodes,
+            images=tuple(self._image_view(output) for output in self.outputs),
+            preview=shown.preview if shown else None,
+            preview_type=shown.preview_type if shown else "image/jpeg",
+            values=dict(job.parameter_values),
+            queue_position=None if job.status.is_terminal else self.queue_position,
+            note=self.note,
+        )
+
+    def _node_view(self, execution: NodeExecution) -> NodeView:
+        progress = self.progress.get(execution.id)
+        live = progress is not None and not execution.status.is_terminal
+        return NodeView(
+            canvas_node_id=execution.canvas_node_id,
+            title=self.titles.get(execution.canvas_node_id, execution.canvas_node_id),
+            status=execution.status,
+            progress=progress.percent if live and progress else execution.progress,
+            step=progress.step if live and progress else None,
+            backend=self.backend_names.get(execution.backend_id or "", execution.backend_id),
+            error=execution.error_message,
+        )
+
+    def _image_view(self, output: OutputFile) -> ImageView:
+        return ImageView(
+            filename=output.filename,
+            path=Path(output.path) if output.path else None,
+            media_type=output.media_type or "application/octet-stream",
+            size=output.size,
+            node_title=self.node_titles.get(output.node_id, output.node_id),
+            width=output.width,
+            height=output.height,
+        )
+
+    def replace(self, job: Job, outputs: Iterable[OutputFile]) -> None:
+        """Take over what another process stored about it."""
+        changed = job != self.job
+        self.job = job
+        self.outputs = list(outputs)
+        self.dirty = self.dirty or changed
+
+    # Watching and waiting -------------------------------------------------------------------
+
+    def watch(self, callback: Callable[[JobView], None]) -> Callable[[], None]:
+        """Call ``callback`` with a new view after changes; returns the way to stop."""
+        token = next(_TOKENS)
+        self._watchers[token] = callback
+
+        def stop() -> None:
+            self._watchers.pop(token, None)
+
+        return stop
+
+    def touch(self) -> None:
+        """Note a change; the engine's ticker tells the watchers, at most ten times a second."""
+        self.dirty = True
+
+    def tell(self, report: Callable[[BaseException], None]) -> None:
+        """Tell every watcher now; an error in one goes to ``report`` and stops nobody else."""
+        self.dirty = False
+        if not self._watchers:
+            return
+        view = self.view
+        for callback in list(self._watchers.values()):
+            try:
+                callback(view)
+            except Exception as error:  # noqa: BLE001 - a broken watcher must not stop the engine
+                report(error)
+
+    def finish(self) -> None:
+        """Wake everybody who waits; the record must be final and stored by now."""
+        if not self._finished.done():
+            self._finished.set_result(None)
+
+    def add_done_callback(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when the job has ended, on whatever thread ended it."""
+        self._finished.add_done_callback(lambda _: callback())
+
+    async def wait(self) -> None:
+        """Return when the job has ended; being cancelled here leaves the job alone."""
+        if self._finished.done():
+            return
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+
+        def wake(_: Any) -> None:
+            loop.call_soon_threadsafe(lambda: waiter.done() or waiter.set_result(None))
+
+        self._finished.add_done_callback(wake)
+        self.awaited += 1
+        try:
+            await waiter
+        finally:
+            self.awaited -= 1
+
+    def wait_blocking(self, timeout: float | None) -> None:
+        """Block the calling thread until the job has ended; never on the loop's own thread."""
+        self.awaited += 1
+        try:
+            self._finished.result(timeout)
+        finally:
+            self.awaited -= 1

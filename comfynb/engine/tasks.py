@@ -1,0 +1,72 @@
+"""Units of work: one canvas node's execution waiting for a backend, and a prompt in flight."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from comfynb.engine.live import LiveJob, NodeProgress
+from comfynb.models import FallbackStrategy, NodeExecution, PromptStatus
+
+__all__ = ["Flight", "NodeTask", "Requirements"]
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a backend must have to run a task; equal ones are looked up once for all tasks."""
+
+    node_classes: frozenset[str]
+    choices: frozenset[tuple[str, str, str]]
+    """(node class, input, value) of every model name and other choice from a list."""
+    capabilities: frozenset[str]
+    affinity: str | None
+    """Id of the preferred backend, if any."""
+    fallback: FallbackStrategy
+
+
+@dataclass(slots=True)
+class NodeTask:
+    """One node execution that wants to run: everything needed to send its prompt."""
+
+    live: LiveJob
+    execution: NodeExecution
+    prompt: dict[str, Any]
+    """The API prompt, with the parameter values applied."""
+    prompt_sha256: str
+    node_titles: Mapping[str, str]
+    requirements: Requirements
+    files: Mapping[tuple[str, str], Path] = field(default_factory=dict)
+    """Files on this machine by (node id, input name): uploaded before the prompt is sent."""
+    workflow: dict[str, Any] | None = None
+    """The UI workflow, embedded in the pictures as ComfyUI does."""
+    attempts: int = 0
+    not_before: float = 0.0
+    """Monotonic seconds: a task that was lost waits a little before it is sent again."""
+
+    @property
+    def extra_data(self) -> dict[str, Any]:
+        """What goes beside the prompt in the request."""
+        return {"extra_pnginfo": {"workflow": self.workflow}} if self.workflow else {}
+
+
+@dataclass(slots=True)
+class Flight:
+    """A prompt of ours that a backend has, or may have, and that has not been settled."""
+
+    task: NodeTask
+    prompt_id: str
+    attempt: int
+    state: PromptStatus = PromptStatus.SENDING
+    progress: NodeProgress = field(default_factory=NodeProgress)
+    sent_at: float = field(default_factory=time.monotonic)
+    heard_at: float = field(default_factory=time.monotonic)
+    """When anything was last learned about it, over HTTP or the websocket."""
+    started_at: float | None = None
+    unknown: int = 0
+    """How many looks in a row the server did not know it."""
+    hinted: bool = False
+    """The websocket said that it ended; HTTP has yet to confirm it."""
+    cancel: bool = False
+    settled: asyncio.Event = field(default_factory=asyncio.Event)

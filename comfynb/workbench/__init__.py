@@ -1,0 +1,20 @@
+"""What a person types: Workbench, and the handles that it gives out."""
+
+from comfynb.workbench.backends import Backend, Backends
+from comfynb.workbench.core import Workbench
+from comfynb.workbench.jobs import JobHandle, JobList, Jobs, Outputs, StoppedWaiting
+from comfynb.workbench.workflows import Parameters, Workflow, Workflows
+
+__all__ = [
+    "Backend",
+    "Backends",
+    "JobHandle",
+    "JobList",
+    "Jobs",
+    "Outputs",
+    "Parameters",
+    "StoppedWaiting",
+    "Workbench",
+    "Workflow",
+    "Workflows",
+]

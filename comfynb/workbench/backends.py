@@ -1,0 +1,292 @@
+"""``wb.backends``: which ComfyUI servers there are, and how they are."""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from comfynb.comfy import (
+    Address,
+    BasicAuth,
+    BearerAuth,
+    ComfyClient,
+    Credentials,
+    HeaderAuth,
+    TokenAuth,
+    parse_address,
+)
+from comfynb.engine.backend import LiveBackend
+from comfynb.engine.host import Doing, run_blocking
+from comfynb.engine.views import BackendView
+from comfynb.errors import NotFound, UsageError
+from comfynb.models import AuthConfig, AuthKind, BackendConfig, new_id, utcnow
+from comfynb.widgets import BackendPicker, BackendsTable, mimebundle
+
+if TYPE_CHECKING:
+    from comfynb.workbench.core import Workbench
+
+__all__ = ["Backend", "Backends", "auth_config", "credentials_for"]
+
+CHECK_TIMEOUT = 5.0
+"""Seconds that a server gets to answer when it is added."""
+
+
+class Backend:
+    """One ComfyUI server, by name."""
+
+    def __init__(self, workbench: "Workbench", live: LiveBackend) -> None:
+        self._workbench = workbench
+        self._live = live
+
+    @property
+    def id(self) -> str:
+        """Its id, as in the store."""
+        return self._live.id
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self._live.name
+
+    @property
+    def url(self) -> str:
+        """Its address, without secrets."""
+        return self._live.config.base_url
+
+    @property
+    def config(self) -> BackendConfig:
+        """A copy of its settings."""
+        return self._live.config.model_copy(deep=True)
+
+    @property
+    def view(self) -> BackendView:
+        """A snapshot of its health now."""
+        return self._live.view
+
+    @property
+    def online(self) -> bool:
+        """Whether it answered when it was last asked."""
+        return self._live.online
+
+    @property
+    def object_info(self) -> dict[str, Any]:
+        """Its node classes as the server describes them; asked for if not known yet."""
+        return self._workbench.object_info(self._live)
+
+    def enable(self) -> None:
+        """Use it."""
+        self._workbench.change_backend(self._live, enabled=True)
+
+    def disable(self) -> None:
+        """Give it no more work; what runs there ends there."""
+        self._workbench.change_backend(self._live, enabled=False)
+
+    def change(
+        self,
+        *,
+        name: str | None = None,
+        tags: Iterable[str] | None = None,
+        capabilities: Iterable[str] | None = None,
+        max_concurrent_jobs: int | None = None,
+    ) -> None:
+        """Change some of its settings; they take effect at once and are stored."""
+        changes = {
+            "name": name,
+            "tags": None if tags is None else list(tags),
+            "capabilities": None if capabilities is None else list(capabilities),
+            "max_concurrent_jobs": max_concurrent_jobs,
+        }
+        self._workbench.change_backend(
+            self._live, **{key: value for key, value in changes.items() if value is not None}
+        )
+
+    def __repr__(self) -> str:
+        view = self.view
+        if view.online is None:
+            state = "not asked yet"
+        elif view.online:
+            state = f"online, ComfyUI {view.version}, {view.gpu or 'unknown device'}"
+        else:
+            state = f"offline ({view.error})"
+        return f"<Backend {view.name} at {view.url}: {state}>"
+
+
+class Backends:
+    """``wb.backends``: a live table where it is shown; ``add`` and ``remove``; by name or id."""
+
+    def __init__(self, workbench: "Workbench") -> None:
+        self._workbench = workbench
+
+    def add(
+        self,
+        url: str,
+        *,
+        name: str | None = None,
+        tags: Iterable[str] = (),
+        capabilities: Iterable[str] = (),
+        max_concurrent_jobs: int = 1,
+        enabled: bool = True,
+        auth: Credentials | None = None,
+        auth_env: str | None = None,
+        check: bool = True,
+    ) -> Backend:
+        """Add a ComfyUI server: "gpu1", "gpu1:8188", "https://user:password@host/prefix".
+
+        The server is asked at once, so that a typing error shows here; ``check=False`` adds one
+        that is switched off. The same address again only changes its settings. A password or token
+        in the address or in ``auth`` is kept in a file that only you can read, never in the store;
+        with ``auth_env`` it is read from that environment variable whenever it is needed.
+
+        Raises:
+            BackendUnreachable: nobody answers there.
+            NotComfyUI: somebody else answers there.
+            AuthenticationRequired: it wants a password or token, or another one.
+        """
+        address, found = parse_address(url)
+        credentials = auth or found
+        if auth_env is not None:
+            credentials = _from_environment(credentials, auth_env)
+        if check:
+            run_blocking(_ask(address, name, credentials))
+        known = self._at(address)
+        config = BackendConfig(
+            id=known.id if known else new_id(),
+            name=name or (known.name if known else self._free_name(address)),
+            host=address.host,
+            port=address.port,
+            scheme=address.scheme,
+            path_prefix=address.path_prefix,
+            enabled=enabled,
+            capabilities=list(capabilities),
+            max_concurrent_jobs=max_concurrent_jobs,
+            tags=list(tags),
+            auth=auth_config(credentials, auth_env),
+            created_at=known.config.created_at if known else utcnow(),
+        )
+        other = self._named(config.name)
+        if other is not None and other.id != config.id:
+            raise UsageError(
+                f"There is another backend called {config.name} at {other.url}: "
+                "give this one another name=."
+            )
+        return self._workbench.add_backend(config, credentials, store_secret=auth_env is None)
+
+    def _at(self, address: Address) -> Backend | None:
+        return next((b for b in self if b.url == address.base_url), None)
+
+    def _named(self, name: str) -> Backend | None:
+        return next((b for b in self if b.name == name), None)
+
+    def _free_name(self, address: Address) -> str:
+        return address.netloc + address.path_prefix
+
+    def remove(self, name: str) -> "Doing[None]":
+        """Forget a backend; ``await`` it or ``.wait()``. Its jobs stay in the store."""
+        return self._workbench.remove_backend(self[name]._live)  # noqa: SLF001
+
+    def picker(self) -> BackendPicker:
+        """A widget to choose backends with; its ``value`` is the chosen backends' ids."""
+        return BackendPicker(self._workbench.engine)
+
+    def table(self) -> BackendsTable:
+        """The live table as a widget."""
+        return BackendsTable(self._workbench.engine, on_enable=self._enable)
+
+    def _enable(self, backend_id: str, enabled: bool) -> None:  # noqa: FBT001 - a widget calls it
+        backend = self[backend_id]
+        if enabled:
+            backend.enable()
+        else:
+            backend.disable()
+
+    @property
+    def online(self) -> list[Backend]:
+        """Those that answered when they were last asked."""
+        return [backend for backend in self if backend.online]
+
+    def __iter__(self) -> Iterator[Backend]:
+        for live in list(self._workbench.engine.backends.values()):
+            yield Backend(self._workbench, live)
+
+    def __len__(self) -> int:
+        return len(self._workbench.engine.backends)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name in {backend.id, backend.name} for backend in self)
+
+    def __getitem__(self, name: str) -> Backend:
+        for backend in self:
+            if name in {backend.id, backend.name}:
+                return backend
+        names = ", ".join(backend.name for backend in self) or "none yet"
+        raise NotFound(f"There is no backend called {name!r}; there are: {names}.")
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [backend.name for backend in self]
+
+    def __repr__(self) -> str:
+        return "\n".join(repr(backend) for backend in self) or (
+            'no backends yet: wb.backends.add("http://gpu1:8188")'
+        )
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        shown = self.table()
+        return mimebundle(shown, repr(self), shown.static_html())
+
+
+async def _ask(address: Address, name: str | None, credentials: Credentials | None) -> None:
+    client = ComfyClient(
+        address.base_url, name=name or "", auth=credentials, timeout=CHECK_TIMEOUT
+    )
+    async with client:
+        await client.probe()
+
+
+def auth_config(credentials: Credentials | None, env: str | None) -> AuthConfig | None:
+    """What the store may know of credentials: everything but the secret."""
+    match credentials:
+        case None:
+            return None
+        case BasicAuth(username=username):
+            return AuthConfig(kind=AuthKind.BASIC, username=username, env=env)
+        case BearerAuth():
+            return AuthConfig(kind=AuthKind.BEARER, env=env)
+        case HeaderAuth(name=header):
+            return AuthConfig(kind=AuthKind.HEADER, header=header, env=env)
+        case TokenAuth():
+            return AuthConfig(kind=AuthKind.TOKEN, env=env)
+
+
+def credentials_for(config: AuthConfig | None, secret: str | None) -> Credentials | None:
+    """Put a stored reference and its secret together again; None where either is missing."""
+    if config is None:
+        return None
+    if config.env is not None:
+        secret = os.environ.get(config.env)
+    if secret is None:
+        return None
+    match config.kind:
+        case AuthKind.BASIC:
+            return BasicAuth(config.username or "", secret)
+        case AuthKind.BEARER:
+            return BearerAuth(secret)
+        case AuthKind.HEADER:
+            return HeaderAuth(config.header or "", secret)
+        case AuthKind.TOKEN:
+            return TokenAuth(secret)
+
+
+def secret_of(credentials: Credentials) -> str:
+    """The secret itself, for the secret file alone."""
+    match credentials:
+        case BasicAuth(password=secret) | HeaderAuth(value=secret):
+            return secret.reveal()
+        case BearerAuth(token=secret) | TokenAuth(token=secret):
+            return secret.reveal()
+
+
+def _from_environment(credentials: Credentials | None, variable: str) -> Credentials:
+    config = auth_config(credentials or BearerAuth("unused"), variable)
+    found = credentials_for(config, None)
+    if found is None:
+        raise UsageError(f"The environment variable {variable} is not set: set it and try again.")
+    return found

@@ -1,0 +1,355 @@
+"""``Workbench``: the one object that a person makes; everything else hangs on it."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from comfynb.comfy import ComfyClient, Credentials, ObjectInfo
+from comfynb.engine.backend import LiveBackend
+from comfynb.engine.engine import Engine, Recovered
+from comfynb.engine.host import Doing, LoopHost, run_blocking
+from comfynb.engine.inputs import InputFolder
+from comfynb.engine.live import LiveJob
+from comfynb.engine.plan import RunPlan, make_job
+from comfynb.engine.secrets import SecretFile
+from comfynb.errors import BackendError, ComfynbError, NotFound, UsageError
+from comfynb.models import (
+    BackendConfig,
+    Job,
+    JobStatus,
+    ObjectInfoRecord,
+    Project,
+    PromptRecord,
+    PromptStatus,
+    utcnow,
+)
+from comfynb.store import Store, Table, open_store
+from comfynb.workbench.backends import Backend, Backends, credentials_for, secret_of
+from comfynb.workbench.jobs import JobHandle, JobList, Jobs
+from comfynb.workbench.workflows import Workflows
+
+__all__ = ["Workbench"]
+
+logger = logging.getLogger("comfynb")
+
+RUNS_PROJECT = "00000000-0000-4000-8000-000000000001"
+"""Id of the project that holds single runs, so that every job has a project."""
+
+
+class Workbench:
+    """Backends, workflows, jobs and the store that remembers them.
+
+    ``store`` is the path of a DuckDB file; without it, the environment variable COMFYNB_STORE, or
+    ``comfynb.duckdb`` in the current folder. Pictures are kept beside it, in ``<name>_files``.
+    Several notebooks may use one file at the same time.
+
+    Jobs that had not ended when an earlier kernel was stopped are picked up again, unless
+    ``resume`` is False; ``wb.recovered`` says what was found.
+    """
+
+    def __init__(self, store: str | Path | None = None, *, resume: bool = True) -> None:
+        path = str(store or os.environ.get("COMFYNB_STORE") or "comfynb.duckdb")
+        self._closed = False
+        self._cleanups = contextlib.ExitStack()
+        self.host = LoopHost()
+        self.store: Store = open_store(path)
+        self.files = Path(path).absolute().with_suffix("").with_name(f"{Path(path).stem}_files")
+        self._secrets = SecretFile()
+        self.engine = Engine(
+            self.store, self.host, self.files / "outputs", report=_reporter(weakref.ref(self))
+        )
+        self.inputs = InputFolder(self.files / "inputs")
+        self._object_infos: dict[str, tuple[dict[str, Any], ObjectInfo]] = {}
+        self.problems: list[str] = []
+        """Errors in the background that belong to no job; the log has them with tracebacks."""
+        self.backends = Backends(self)
+        self.workflows = Workflows(self)
+        self.jobs = Jobs(self)
+        self._ensure_project()
+        self.host.ask(self._open_backends)
+        self._resuming: Doing[Recovered] | None = self.resume() if resume else None
+
+    @classmethod
+    def demo(cls, store: str | Path | None = None, *, backends: int = 2) -> "Workbench":
+        """A Workbench with sandbox backends: small servers that speak ComfyUI's protocol and
+        really run nodes that need no model. No GPU, no ComfyUI, nothing to set up."""
+        from comfynb.workbench.demo import open_demo
+
+        return open_demo(cls, store, backends)
+
+    # Opening ----------------------------------------------------------------------------------
+
+    def _ensure_project(self) -> None:
+        if self.store.get(Project, RUNS_PROJECT).result() is None:
+            self.store.put(
+                Project(id=RUNS_PROJECT, name="Runs", description="Single runs of workflows.")
+            ).result()
+
+    def _open_backends(self) -> None:
+        configs = self.store.find(BackendConfig, order_by="created_at").result()
+        if not configs:
+            return
+        infos = {i.backend_id: i.data for i in self.store.find(ObjectInfoRecord).result()}
+        client_ids = self._former_client_ids()
+        for config in configs:
+            try:
+                credentials = credentials_for(config.auth, self._secrets.get(config.id))
+            except ComfynbError as error:
+                credentials = None
+                self.problems.append(str(error))
+            self.engine.add_backend(
+                config,
+                credentials,
+                client_id=client_ids.get(config.id),
+                object_info=infos.get(config.id),
+            )
+
+    def _former_client_ids(self) -> dict[str, str]:
+        """The client id that dead kernels' prompts were sent with, for each backend.
+
+        Taking it over lets the server tell us their progress; two living clients must not share
+        one, so a living kernel's is never taken.
+        """
+        alive = self.store.live_owners().result()
+        found: dict[str, Counter[str]] = {}
+        for state in (PromptStatus.SENDING, PromptStatus.QUEUED, PromptStatus.RUNNING):
+            for record in self.store.find(PromptRecord, where={"state": state.value}).result():
+                owner = self.store.journal.owner_of(record.job_id).result()
+                if record.client_id and owner not in alive:
+                    found.setdefault(record.backend_id, Counter())[record.client_id] += 1
+        return {backend: counts.most_common(1)[0][0] for backend, counts in found.items()}
+
+    def resume(self) -> Doing[Recovered]:
+        """Pick up jobs that no living kernel looks after; ``await`` it or ``.wait()``."""
+        return self.host.do(self.engine.resume(), "resume")
+
+    @property
+    def recovered(self) -> Recovered | None:
+        """What was picked up at the start; None while it is being looked for, or was not asked."""
+        if self._resuming is None or not self._resuming.done:
+            return None
+        return self._resuming.result
+
+    # For the parts -----------------------------------------------------------------------------
+
+    def add_backend(
+        self, config: BackendConfig, credentials: Credentials | None, *, store_secret: bool
+    ) -> Backend:
+        """Store a backend and know it from now on; the same id replaces its former settings."""
+        if credentials is not None and store_secret:
+            self._secrets.set(config.id, secret_of(credentials))
+        else:
+            self._secrets.remove(config.id)
+        self.store.put(config).result()
+        live = self.host.ask(self.engine.put_backend, config, credentials)
+        return Backend(self, live)
+
+    def change_backend(self, live: LiveBackend, **changes: Any) -> None:
+        """Change some settings of a backend, here and in the store."""
+        config = BackendConfig.model_validate(
+            {**live.config.model_dump(), **changes, "updated_at": utcnow()}
+        )
+        self.store.put(config).result()
+        self.host.ask(self.engine.reconfigure, config)
+
+    def remove_backend(self, live: LiveBackend) -> Doing[None]:
+        """Forget a backend, here and in the store."""
+
+        async def remove() -> None:
+            await self.engine.remove_backend(live.id)
+            await self.store.delete(ObjectInfoRecord, live.id)
+            await self.store.delete(BackendConfig, live.id)
+            self._secrets.remove(live.id)
+
+        return self.host.do(remove(), f"remove {live.name}")
+
+    def object_info(self, live: LiveBackend) -> dict[str, Any]:
+        """A backend's node classes; asked for now if they are not known yet."""
+        if live.object_info is None:
+            live.object_info = run_blocking(_fetch_object_info(live))
+        return live.object_info
+
+    def known_object_infos(self) -> list[tuple[LiveBackend, dict[str, Any]]]:
+        """The enabled backends whose node classes are known, with them."""
+        return [
+            (live, live.object_info)
+            for live in self.engine.backends.values()
+            if live.config.enabled and live.object_info is not None
+        ]
+
+    def reference_object_info(self, wanted: Iterable[str]) -> ObjectInfo:
+        """Node classes to read a workflow by: those of the backend that has most of ``wanted``.
+
+        Raises:
+            UsageError: there is no backend to ask.
+            BackendUnreachable: none of them answers, and none answered before.
+        """
+        classes = set(wanted)
+        known = self.known_object_infos()
+        if not known:
+            candidates = [b for b in self.engine.backends.values() if b.config.enabled]
+            if not candidates:
+                raise UsageError(
+                    "A backend must say what its nodes are, and there is none yet: "
+                    'wb.backends.add("http://gpu1:8188").'
+                )
+            known = [self._first_object_info(candidates)]
+        best = max(known, key=lambda each: len(classes & each[1].keys()))
+        return self._parsed(best[0].id, best[1])
+
+    def _first_object_info(
+        self, candidates: Sequence[LiveBackend]
+    ) -> tuple[LiveBackend, dict[str, Any]]:
+        for live in candidates[:-1]:
+            try:
+                return live, self.object_info(live)
+            except BackendError as error:
+                logger.info("%s does not say what its nodes are: %s", live.name, error)
+        return candidates[-1], self.object_info(candidates[-1])
+
+    def _parsed(self, backend_id: str, raw: dict[str, Any]) -> ObjectInfo:
+        cached = self._object_infos.get(backend_id)
+        if cached is None or cached[0] is not raw:
+            cached = (raw, ObjectInfo(raw))
+            self._object_infos[backend_id] = cached
+        return cached[1]
+
+    async def keep_upload(self, name: str, content: bytes) -> str:
+        """Keep a file that was uploaded in a form; returns its path on the kernel's machine."""
+        return str(await asyncio.to_thread(self.inputs.keep_bytes, name, content))
+
+    def submit(self, plans: Sequence[RunPlan]) -> list[JobHandle]:
+        """Store jobs, then start them: when this returns, they survive a killed kernel."""
+        jobs = [make_job(plan) for plan in plans]
+        self.store.journal.create_jobs(jobs, self.store.owner_id).result()
+        lives = []
+        for job, plan in zip(jobs, plans, strict=True):
+            node = job.canvas_snapshot.nodes[0]
+            lives.append(LiveJob(job, name=plan.name, titles={node.id: plan.name}))
+            self.engine.know_version(plan.version)
+        self.host.call(self.engine.launch, lives)
+        return [JobHandle(self, live) for live in lives]
+
+    def load_jobs(self, n: int, status: JobStatus | None) -> JobList:
+        """The newest jobs, live where this process runs them."""
+        jobs = self.store.journal.jobs_last(n, status).result()
+        return JobList([self._handle(job) for job in jobs])
+
+    def load_job(self, job_id: str) -> JobHandle:
+        """One job by id.
+
+        Raises:
+            NotFound: the store has no such job.
+        """
+        live = self.engine.live(job_id)
+        if live is not None:
+            return JobHandle(self, live)
+        job = self.store.journal.load_job(job_id).result()
+        if job is None:
+            raise NotFound(f"The store has no job {job_id!r}; wb.jobs.last() lists the newest.")
+        return self._handle(job)
+
+    def count_jobs(self) -> int:
+        """How many jobs the store has."""
+        return self.store.count(Job).result()
+
+    def _handle(self, job: Job) -> JobHandle:
+        live = self.engine.live(job.id)
+        if live is None:
+            live = self.engine.attach_with(
+                job, self.store.journal.outputs_of([job.id]).result()
+            )
+            self.host.call(self.engine.follow, live)
+        return JobHandle(self, live)
+
+    # For people --------------------------------------------------------------------------------
+
+    def sql(self, query: str, params: Sequence[Any] | None = None) -> Table:
+        """Ask the store anything; read-only. Tables: jobs, node_executions, prompts,
+        output_files, backends, workflows, job_events and more (``show tables``).
+
+        ``params`` fill ``$1``, ``$2`` and so on: never put foreign text into ``query`` itself.
+        """
+        return self.store.sql(query, params).result()
+
+    def close(self) -> None:
+        """Let go of everything; prompts that are out stay out and can be picked up again."""
+        if self._closed:
+            return
+        self._closed = True
+        if self.host.usable:
+            closing = self.host.do(self.engine.close(), "close")
+            if not self.host.on_loop:
+                closing.wait(10)
+        self.store.close()
+        self._cleanups.close()
+        self.host.close()
+
+    async def aclose(self) -> None:
+        """As :meth:`close`, from a coroutine."""
+        if not self._closed:
+            await self.engine.close()
+            self.close()
+
+    def on_close(self, cleanup: Any) -> None:
+        """Enter a context manager that ends with this Workbench."""
+        self._cleanups.enter_context(cleanup)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        if self._closed:
+            return f"<Workbench {self.store.path} (closed)>"
+        lines = [
+            f"<Workbench {self.store.path}: {len(self.backends)} backends, {len(self.jobs)} jobs>"
+        ]
+        if self.recovered is not None and self.recovered.jobs:
+            lines.append(str(self.recovered))
+        lines += self.problems[-3:]
+        return "\n".join(lines)
+
+
+def _reporter(workbench: "weakref.ref[Workbench]") -> Any:
+    def report(error: BaseException) -> None:
+        logger.error("An error in the background.", exc_info=error)
+        alive = workbench()
+        if alive is not None:
+            alive.problems.append(f"{type(error).__name__}: {error}")
+            del alive.problems[:-100]
+
+    return report
+
+
+async def _fetch_object_info(live: LiveBackend) -> dict[str, Any]:
+    client = ComfyClient(live.config.base_url, name=live.name, auth=live.credentials)
+    async with client:
+        return await client.object_info()
+
+

@@ -1,0 +1,297 @@
+"""``job`` and ``wb.jobs``: what a person holds of a run."""
+
+import asyncio
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from comfynb.engine.live import LiveJob
+from comfynb.engine.views import ImageView, JobView
+from comfynb.errors import JobCancelled, JobFailed, NotFound
+from comfynb.models import JobEvent, JobStatus
+from comfynb.widgets import Gallery, JobRow, JobsTable, mimebundle
+
+if TYPE_CHECKING:
+    from comfynb.workbench.core import Workbench
+
+__all__ = ["JobHandle", "JobList", "Jobs", "Outputs", "StoppedWaiting"]
+
+
+class StoppedWaiting(asyncio.CancelledError):
+    """A cell that awaited a job was interrupted: the waiting ended, the job goes on."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+class Outputs(Sequence[ImageView]):
+    """Files that a job made, in order; shows itself as a gallery."""
+
+    def __init__(self, files: Sequence[ImageView]) -> None:
+        self._files = tuple(files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._files[index]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where the files lie on this machine."""
+        return [file.path for file in self._files if file.path is not None]
+
+    def open(self, index: int = 0) -> Image.Image:
+        """One of the pictures, as a Pillow image; its file is read when its pixels are."""
+        path = self._files[index].path
+        if path is None:
+            raise NotFound(f"{self._files[index].filename} was not downloaded.")
+        return Image.open(path)
+
+    def __repr__(self) -> str:
+        return "\n".join(str(path) for path in self.paths) or "no files yet"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        gallery = Gallery(self._files)
+        return mimebundle(gallery, repr(self), gallery.static_html())
+
+
+class JobHandle:
+    """One job: awaitable, and a live row wherever it is shown.
+
+    ``await job`` (or ``job.wait()``) returns the job itself when it has ended, however it ended:
+    look at ``status`` and ``error``, or call ``raise_for_status()``.
+    """
+
+    def __init__(self, workbench: "Workbench", live: LiveJob) -> None:
+        self._workbench = workbench
+        self._live = live
+
+    # What it is -------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The job's id, as in the store."""
+        return self._live.id
+
+    @property
+    def name(self) -> str:
+        """What it runs."""
+        return self._live.name
+
+    @property
+    def view(self) -> JobView:
+        """A snapshot of it now."""
+        return self._live.view
+
+    @property
+    def status(self) -> JobStatus:
+        """pending, running, completed, failed, cancelled or lost."""
+        return self._live.job.status
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return self._live.finished
+
+    @property
+    def progress(self) -> float:
+        """0 to 100."""
+        return self._live.view.progress
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The parameter values that it was given."""
+        return dict(self._live.job.parameter_values)
+
+    @property
+    def backend(self) -> str | None:
+        """The name of the backend that runs or ran it."""
+        return self._live.view.backend
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed, in one sentence; None if it did not."""
+        return self._live.job.error_message
+
+    @property
+    def traceback(self) -> str | None:
+        """The server's traceback of the node that failed, if there is one."""
+        return next(
+            (e.error_traceback for e in self._live.job.node_executions if e.error_traceback), None
+        )
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What the server said its output nodes made, by ComfyUI node id."""
+        executions = self._live.job.node_executions
+        if len(executions) == 1:
+            return dict(executions[0].output_data or {})
+        return {e.canvas_node_id: dict(e.output_data or {}) for e in executions}
+
+    @property
+    def files(self) -> Outputs:
+        """Every file that it made, downloaded."""
+        return Outputs(self._live.view.images)
+
+    @property
+    def images(self) -> Outputs:
+        """The pictures that it made, downloaded; shows itself as a gallery."""
+        return Outputs([f for f in self._live.view.images if f.media_type.startswith("image/")])
+
+    @property
+    def history(self) -> list[JobEvent]:
+        """What happened to it and why, oldest first."""
+        return self._workbench.store.journal.events_of(self.id).result()
+
+    # Waiting and stopping ---------------------------------------------------------------------
+
+    async def _wait(self) -> "JobHandle":
+        try:
+            await self._live.wait()
+        except asyncio.CancelledError:
+            raise StoppedWaiting(
+                f"Stopped waiting; {self.name} still runs. job.cancel() ends it."
+            ) from None
+        return self
+
+    def __await__(self) -> Generator[Any, None, "JobHandle"]:
+        return self._wait().__await__()
+
+    def wait(self, timeout: float | None = None) -> "JobHandle":
+        """Wait where there is no ``await``; ``timeout`` in seconds.
+
+        Raises:
+            TimeoutError: it has not ended in time; it still runs.
+        """
+        host = self._workbench.host
+        if host.on_loop:
+            return host.wait(self._wait(), timeout)
+        self._live.wait_blocking(timeout)
+        return self
+
+    def cancel(self) -> None:
+        """Stop it: exactly its own prompts, on whatever backend they are; returns at once."""
+        self._workbench.host.call(self._workbench.engine.cancel, self._live)
+
+    def raise_for_status(self) -> "JobHandle":
+        """Return the job if it completed.
+
+        Raises:
+            JobFailed: it failed, or its prompt was lost, or it has not ended.
+            JobCancelled: it was cancelled.
+        """
+        if self.status is JobStatus.COMPLETED:
+            return self
+        if self.status is JobStatus.CANCELLED:
+            raise JobCancelled(f"{self.name} was cancelled.", job_id=self.id)
+        reason = self.error or f"its status is {self.status.value}"
+        raise JobFailed(f"{self.name} did not complete: {reason}", job_id=self.id)
+
+    def watch(self, callback: Callable[[JobView], None]) -> Callable[[], None]:
+        """Call ``callback`` with a snapshot after changes, at most ten times a second."""
+        return self._live.watch(callback)
+
+    # Showing ----------------------------------------------------------------------------------
+
+    def row(self) -> JobRow:
+        """A live row of it: progress, preview, Cancel, pictures."""
+        return JobRow(self._live, cancel=self.cancel)
+
+    def __repr__(self) -> str:
+        view = self.view
+        parts = [f"{view.name}: {view.status.value}"]
+        if not view.status.is_terminal:
+            parts.append(f"{view.progress:.0f} %")
+        if view.step and not view.status.is_terminal:
+            parts.append(view.step)
+        if view.backend:
+            parts.append(f"on {view.backend}")
+        if view.images:
+            parts.append("1 file" if len(view.images) == 1 else f"{len(view.images)} files")
+        if view.error:
+            parts.append(view.error)
+        return f"<Job {view.id[:8]} {', '.join(parts)}>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        row = self.row()
+        return mimebundle(row, repr(self), row.static_html())
+
+
+class JobList(Sequence[JobHandle]):
+    """Several jobs, newest first; shows itself as a table that is live while they run."""
+
+    def __init__(self, jobs: Sequence[JobHandle]) -> None:
+        self._jobs = tuple(jobs)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._jobs[index]
+
+    async def _wait(self) -> "JobList":
+        for job in self._jobs:
+            await job
+        return self
+
+    def __await__(self) -> Generator[Any, None, "JobList"]:
+        return self._wait().__await__()
+
+    def wait(self, timeout: float | None = None) -> "JobList":
+        """Wait for all of them where there is no ``await``; ``timeout`` in seconds."""
+        if self._jobs:
+            self._jobs[0]._workbench.host.wait(self._wait(), timeout)  # noqa: SLF001
+        return self
+
+    def cancel(self) -> None:
+        """Cancel all of them."""
+        for job in self._jobs:
+            job.cancel()
+
+    def __repr__(self) -> str:
+        return "\n".join(repr(job) for job in self._jobs) or "no jobs yet"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        shown = JobsTable([job._live for job in self._jobs])  # noqa: SLF001
+        return mimebundle(shown, repr(self), shown.static_html())
+
+
+class Jobs:
+    """``wb.jobs``: every job in the store, this kernel's and others'."""
+
+    def __init__(self, workbench: "Workbench") -> None:
+        self._workbench = workbench
+
+    def last(self, n: int = 20, *, status: str | JobStatus | None = None) -> JobList:
+        """The newest ``n`` jobs, perhaps only those of one status."""
+        wanted = JobStatus(status) if status is not None else None
+        return self._workbench.load_jobs(n, wanted)
+
+    @property
+    def running(self) -> JobList:
+        """Jobs of this kernel that have not ended."""
+        return JobList([job for job in self.last(1000) if not job.done])
+
+    def __getitem__(self, job_id: str) -> JobHandle:
+        return self._workbench.load_job(job_id)
+
+    def __iter__(self) -> Iterator[JobHandle]:
+        return iter(self.last(1000))
+
+    def __len__(self) -> int:
+        return self._workbench.count_jobs()
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [job.id for job in self.last(50)]
+
+    def __repr__(self) -> str:
+        counts = self._workbench.sql("select status, count(*) as n from jobs group by 1 order by 1")
+        return "jobs: " + (", ".join(f"{row['n']} {row['status']}" for row in counts) or "none yet")
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        return self.last(20)._repr_mimebundle_(**kwargs)  # noqa: SLF001
+
+
