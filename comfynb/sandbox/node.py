@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 __all__ = [
+    "Blocked",
     "Context",
     "Interrupted",
     "Node",
@@ -54,6 +55,17 @@ class Result:
     ui: dict[str, list[Any] | tuple[Any, ...]] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """An output that stops whatever depends on it, while the rest of the prompt goes on.
+
+    With a ``message`` the first node that gets it reports an error of type ``ExecutionBlocked``;
+    the prompt succeeds all the same.
+    """
+
+    message: str | None = None
+
+
 @dataclass
 class Context:
     """What the server lends a node for one execution (or one validation or fingerprint).
@@ -61,7 +73,8 @@ class Context:
     ``folders`` maps ``input``, ``output`` and ``temp`` to their directories. ``speed`` divides
     every ``sleep``. ``memory`` lives as long as the server and is shared by all executions;
     ``instance`` lives as long as the node stays in the cache, like a ComfyUI node object.
-    ``preview_method`` is the prompt's (``none`` unless the client asked for previews).
+    ``preview_method`` is the prompt's (``none`` unless the client asked for previews). ``slept``
+    adds up the seconds given to `sleep`.
     """
 
     folders: Mapping[str, Path]
@@ -77,6 +90,8 @@ class Context:
     interrupt: threading.Event = field(default_factory=threading.Event)
     on_progress: Callable[[float, float, Image.Image | None, str], None] | None = None
     on_model_load: Callable[[str], None] | None = None
+    on_text: Callable[[str], None] | None = None
+    slept: float = 0.0
 
     def folder(self, kind: str) -> Path:
         """Return the directory of ``kind`` (input, output or temp)."""
@@ -107,6 +122,7 @@ class Context:
     def sleep(self, seconds: float) -> None:
         """Wait as long as the simulated machine would; an interrupt ends it with `Interrupted`."""
         if seconds > 0:
+            self.slept += seconds
             deadline = time.monotonic() + seconds / self.speed
             while (left := deadline - time.monotonic()) > 0 and not self.interrupt.wait(left):
                 pass
@@ -116,6 +132,11 @@ class Context:
         """Count one load of the model ``name`` (for ``/sandbox/stats``)."""
         if self.on_model_load is not None:
             self.on_model_load(name)
+
+    def show_text(self, text: str) -> None:
+        """Show a text on the node in the clients' windows."""
+        if self.on_text is not None:
+            self.on_text(text)
 
     def resolve_input(self, name: str) -> Path:
         """Return the path of an input file as loader nodes name it.

@@ -1,0 +1,150 @@
+"""The websockets of the server's clients and what is sent over them, in one order for all."""
+
+import asyncio
+import io
+import json
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from PIL import Image
+
+__all__ = ["PREVIEW", "PREVIEW_WITH_METADATA", "TEXT", "Sockets", "encode_preview", "encode_text"]
+
+PREVIEW = 1
+TEXT = 3
+PREVIEW_WITH_METADATA = 4
+
+_IMAGE_TYPES = {"JPEG": 1, "PNG": 2}
+
+
+class Sockets:
+    """Who is connected under which client id, and the queue of messages to them.
+
+    A client id belongs to the newest socket. When a socket closes, its client id is taken out
+    whoever holds it by then: an old socket that closes late makes its successor deaf. That is
+    ComfyUI's behaviour, and clients must cope with it.
+
+    ``is_deaf`` says whether messages to a client id are to be swallowed (a fault).
+    """
+
+    def __init__(self, is_deaf: Callable[[str], bool]) -> None:
+        self._is_deaf = is_deaf
+        self._loop = asyncio.get_running_loop()
+        self._by_id: dict[str, web.WebSocketResponse] = {}
+        self._features: dict[str, dict[str, Any]] = {}
+        self._open: dict[web.WebSocketResponse, asyncio.Transport] = {}
+        self._outbox: deque[tuple[str, Any, str | None]] = deque()
+        self._wake = asyncio.Event()
+        self._awake = False
+        self.client_id: str | None = None
+        """Whose prompt runs, or ran last; ``None`` for a prompt without a client id."""
+        self.last_node: str | None = None
+        """The node that is being executed for `client_id`."""
+
+    def publish(self, event: str, data: Any, client_id: str | None = None) -> None:
+        """Queue a message, from any thread; without a client id it goes to everybody.
+
+        ``data`` is a JSON value, or bytes for a binary message (``event`` then has no meaning).
+        """
+        self._outbox.append((event, data, client_id))
+        if not self._awake:
+            self._awake = True
+            self._loop.call_soon_threadsafe(self._wake.set)
+
+    async def run(self) -> None:
+        """Send what is published, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            self._awake = False
+            while self._outbox:
+                event, data, client_id = self._outbox.popleft()
+                await self.send(event, data, client_id)
+
+    async def send(self, event: str, data: Any, client_id: str | None = None) -> None:
+        """Send a message now."""
+        if client_id is None:
+            receivers = list(self._by_id.items())
+        elif client_id in self._by_id:
+            receivers = [(client_id, self._by_id[client_id])]
+        else:
+            return
+        receivers = [(sid, ws) for sid, ws in receivers if not self._is_deaf(sid)]
+        if not receivers:
+            return
+        text = None if isinstance(data, bytes) else json.dumps({"type": event, "data": data})
+        for _, ws in receivers:
+            try:
+                if text is None:
+                    await ws.send_bytes(data)
+                else:
+                    await ws.send_str(text)
+            except ConnectionError:
+                # the client has gone; its own handler notices
+                continue
+
+    def register(
+        self, client_id: str, ws: web.WebSocketResponse, transport: asyncio.Transport
+    ) -> None:
+        """Let a new socket take over a client id."""
+        self._by_id[client_id] = ws
+        self._features[client_id] = {}
+        self._open[ws] = transport
+
+    def unregister(self, client_id: str, ws: web.WebSocketResponse) -> None:
+        """Forget a socket that has closed, and with it whoever has its client id now."""
+        self._by_id.pop(client_id, None)
+        self._features.pop(client_id, None)
+        self._open.pop(ws, None)
+
+    def set_features(self, client_id: str, features: dict[str, Any]) -> None:
+        """Note what a client says it can do."""
+        self._features[client_id] = features
+
+    def supports(self, client_id: str | None, feature: str) -> bool:
+        """Say whether a client has declared a feature."""
+        if client_id is None:
+            return False
+        return bool(self._features.get(client_id, {}).get(feature, False))
+
+    def connected(self) -> list[str]:
+        """Return the client ids that messages reach."""
+        return list(self._by_id)
+
+    def drop(self, client_id: str | None = None) -> int:
+        """Cut connections without a closing handshake; return how many."""
+        dropped = 0
+        for ws, transport in list(self._open.items()):
+            if client_id is None or self._by_id.get(client_id) is ws:
+                transport.abort()
+                dropped += 1
+        return dropped
+
+    async def close(self) -> None:
+        """Close all sockets in order, as a server does that shuts down."""
+        for ws in list(self._open):
+            await ws.close(code=1001, message=b"Server shutdown")
+
+
+def encode_preview(image: Image.Image, image_format: str, metadata: dict[str, Any] | None) -> bytes:
+    """Return the binary message for a preview picture (``JPEG`` or ``PNG``).
+
+    With ``metadata`` it is of type 4 (JSON before the picture), without of type 1.
+    """
+    picture = io.BytesIO()
+    if image_format == "JPEG" and image.mode not in {"RGB", "L"}:
+        image = image.convert("RGB")
+    image.save(picture, format=image_format, quality=95, compress_level=1)
+    if metadata is None:
+        return struct.pack(">II", PREVIEW, _IMAGE_TYPES[image_format]) + picture.getvalue()
+    head = json.dumps({**metadata, "image_type": f"image/{image_format.lower()}"}).encode()
+    return struct.pack(">II", PREVIEW_WITH_METADATA, len(head)) + head + picture.getvalue()
+
+
+def encode_text(node_id: str, text: str) -> bytes:
+    """Return the binary message (type 3) that shows a text on a node."""
+    name = node_id.encode()
+    return struct.pack(">II", TEXT, len(name)) + name + text.encode()
