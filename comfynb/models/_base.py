@@ -73,12 +73,15 @@ def _plain_text(value: str, where: str) -> str:
     return value
 
 
-def _plain_number(value: object) -> int | float | None:
-    # NumPy's scalars register with numbers; a sweep over np.arange hands them in.
+def _plain_scalar(value: Any) -> bool | int | float | None:
+    # A sweep over np.arange hands in NumPy's scalars.
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
+    if getattr(value, "shape", None) == () and type(value).__module__ == "numpy":
+        item: Any = value.item()
+        return item if isinstance(item, bool | int | float) else None
     return None
 
 
@@ -108,9 +111,9 @@ def _plain_json(value: Any, where: str, depth: int) -> Any:
         return [_plain_json(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     if isinstance(value, str | PurePath):
         return _plain_text(str(value), where)
-    number = _plain_number(value)
-    if number is not None:
-        return number
+    scalar = _plain_scalar(value)
+    if scalar is not None:
+        return scalar
     raise ValueError(
         f"{where} is a {kind.__name__}, which JSON cannot hold: "
         "use text, numbers, true or false, None, lists, and dicts with text keys"

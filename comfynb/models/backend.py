@@ -49,7 +49,7 @@ def _check_host(host: str) -> str:
 
 def _check_ipv6(text: str, host: str) -> str:
     address, _, zone = text.partition("%")
-    if zone and not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", zone):
+    if "%" in text and not re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", zone):
         raise ValueError(f"has a zone that is no interface name: {host!r:.80}")
     try:
         shortest = ipaddress.IPv6Address(address).compressed
