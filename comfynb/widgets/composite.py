@@ -1,0 +1,95 @@
+"""The base of every widget here: a box with style that has a static form and closes whole."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import ipywidgets
+
+from comfynb.widgets.markup import esc
+from comfynb.widgets.theme import style_sheet, styled
+
+__all__ = ["Composite", "close_tree", "html", "mimebundle", "set_class"]
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def mimebundle(widget: ipywidgets.Widget | None, text: str, html: str) -> dict[str, Any]:
+    """What ``_repr_mimebundle_`` returns: the live view, and what is read where no kernel runs.
+
+    ``text`` is shown by consoles, ``html`` (already escaped) by viewers of saved notebooks.
+    """
+    bundle: dict[str, Any] = {"text/plain": text, "text/html": html}
+    if widget is not None and widget.comm is not None:
+        bundle[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+    return bundle
+
+
+def html(value: str = "", *classes: str) -> ipywidgets.HTML:
+    """An HTML widget with some CSS classes. ``value`` is markup: escape what is foreign before."""
+    made = ipywidgets.HTML(value)
+    for name in classes:
+        made.add_class(name)
+    return made
+
+
+def set_class(widget: ipywidgets.DOMWidget, name: str, on: bool) -> None:
+    """Add or remove one CSS class, sending nothing if nothing changes."""
+    if on and name not in widget._dom_classes:  # noqa: SLF001 - ipywidgets has no public reader
+        widget.add_class(name)
+    elif not on and name in widget._dom_classes:  # noqa: SLF001
+        widget.remove_class(name)
+
+
+def close_tree(widget: ipywidgets.Widget) -> None:
+    """Close ``widget`` and every widget it holds (children, layout, style), but no shared style."""
+    if widget is style_sheet() or widget.comm is None:
+        return
+    # Parts of a composite that are not on show at the moment are only among its attributes.
+    held = [one for one in vars(widget).values() if isinstance(one, ipywidgets.Widget)]
+    for name in widget.keys:
+        value = getattr(widget, name)
+        if isinstance(value, ipywidgets.Widget):
+            held.append(value)
+        elif isinstance(value, list | tuple):
+            held += [one for one in value if isinstance(one, ipywidgets.Widget)]
+    # A composite's own close() comes back here through its children: close it first, so that each
+    # widget is closed once.
+    ipywidgets.Widget.close(widget)
+    for one in held:
+        one.close() if isinstance(one, Composite) else close_tree(one)
+
+
+class Composite(ipywidgets.VBox):  # type: ignore[misc]
+    """A vertical box with the page's style. Subclasses say what stays when the kernel is gone."""
+
+    def __init__(self, children: Sequence[ipywidgets.Widget] = ()) -> None:
+        super().__init__([style_sheet(), *children])
+        self.add_class("comfynb")
+
+    def show_children(self, children: Sequence[ipywidgets.Widget]) -> None:
+        """Replace what is shown; the style stays."""
+        self.children = (style_sheet(), *children)
+
+    def plain(self) -> str:
+        """The same in plain text."""
+        return f"<{type(self).__name__}>"
+
+    def body(self) -> str:
+        """The same as static HTML, without the style sheet."""
+        return f"<pre>{esc(self.plain())}</pre>"
+
+    def static_html(self) -> str:
+        """The same as static HTML that needs no kernel and no widget."""
+        return styled(self.body())
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
+        return mimebundle(self, self.plain(), self.static_html())
+
+    def __repr__(self) -> str:
+        return self.plain()
+
+    def close(self) -> None:
+        """Close this and everything in it; the page then shows nothing of it."""
+        # __del__ calls this too, for an object whose __init__ failed half-way as well.
+        if getattr(self, "comm", None) is not None:
+            close_tree(self)

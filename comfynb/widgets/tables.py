@@ -1,0 +1,170 @@
+"""Static tables for reprs: escaped HTML of at most 20 rows, each with a plain-text twin."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from comfynb.models import ExposedParameter, ParamType
+from comfynb.widgets.markup import number, one_line, user
+from comfynb.widgets.ranges import allowed
+from comfynb.widgets.theme import styled
+
+__all__ = ["ROWS", "Cell", "StaticTable", "parameters_table", "table"]
+
+ROWS = 20
+"""Rows that are shown before "N more"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell whose HTML is ready-made (and trusted), beside its plain text."""
+
+    text: str
+    html: str
+
+
+class StaticTable:
+    """Columns and rows that a notebook shows as an HTML table and a console as text.
+
+    Everything but a ready-made ``Cell`` is escaped; numbers are set to the right.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[object]],
+        *,
+        total: int | None = None,
+        empty: str = "nothing yet",
+        limit: int = ROWS,
+    ) -> None:
+        given = [tuple(row) for row in rows]
+        self.columns = list(columns)
+        self.rows = given[:limit]
+        self.more = max((len(given) if total is None else total) - len(self.rows), 0)
+        self.empty = empty
+
+    def body(self) -> str:
+        """The HTML without its style sheet."""
+        if not self.rows:
+            return f'<div class="comfynb-soft">{user(self.empty)}</div>'
+        numeric = [all(_is_number(row[i]) for row in self.rows) for i in range(len(self.columns))]
+        head = "".join(
+            f'<th scope="col"{_align(numeric[i])}>{user(name)}</th>'
+            for i, name in enumerate(self.columns)
+        )
+        lines = [
+            "<tr>"
+            + "".join(f"<td{_align(numeric[i])}>{_html(value)}</td>" for i, value in enumerate(row))
+            + "</tr>"
+            for row in self.rows
+        ]
+        more = f'<div class="comfynb-soft">{self.more} more</div>' if self.more else ""
+        return (
+            f'<table class="comfynb-table"><thead><tr>{head}</tr></thead>'
+            f"<tbody>{''.join(lines)}</tbody></table>{more}"
+        )
+
+    def plain(self) -> str:
+        """The text twin: columns set flush, one line for each row."""
+        if not self.rows:
+            return self.empty
+        texts = [[_text(value) for value in row] for row in self.rows]
+        widths = [
+            max(len(name), *(len(row[i]) for row in texts)) for i, name in enumerate(self.columns)
+        ]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in [self.columns, ["-" * width for width in widths], *texts]
+        ]
+        if self.more:
+            lines.append(f"({self.more} more)")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return styled(self.body())
+
+    def __repr__(self) -> str:
+        return self.plain()
+
+    def __len__(self) -> int:
+        return len(self.rows) + self.more
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "nothing yet"
+) -> StaticTable:
+    """A table of any values; see ``StaticTable``."""
+    return StaticTable(columns, rows, empty=empty)
+
+
+def parameters_table(
+    parameters: Mapping[str, ExposedParameter] | Sequence[ExposedParameter],
+    values: Mapping[str, object] | None = None,
+) -> StaticTable:
+    """The parameters of a workflow: what each is called, where it goes, and what is allowed.
+
+    ``parameters`` by the key that people type, which is shown then, or a sequence. ``values`` are
+    current values by the same key (the parameter's id for a sequence); what is missing has its
+    default.
+    """
+    current = values or {}
+    keyed = isinstance(parameters, Mapping)
+    if not isinstance(parameters, Mapping):
+        parameters = {parameter.id: parameter for parameter in parameters}
+    ordered = sorted(parameters.items(), key=lambda item: item[1].order)
+    return StaticTable(
+        [*(["Key"] if keyed else []), "Name", "Type", "Value", "Allowed", "Node", "Input"],
+        [
+            (
+                *([key] if keyed else []),
+                parameter.display_name,
+                parameter.param_type.value,
+                Cell(*_value(parameter, current.get(key, parameter.default_value))),
+                allowed(parameter),
+                parameter.node_title,
+                parameter.field_name,
+            )
+            for key, parameter in ordered
+        ],
+        empty="no parameters are exposed",
+    )
+
+
+def _value(parameter: ExposedParameter, value: object) -> tuple[str, str]:
+    if parameter.param_type in {ParamType.MULTILINE_STRING, ParamType.STRING}:
+        text = f'"{one_line(value, 60)}"'
+    else:
+        text = _text(value)
+    return text, user(text)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _align(numeric: bool) -> str:
+    return ' class="comfynb-num"' if numeric else ""
+
+
+def _text(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case Cell(text=text):
+            return text
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return number(value)
+        case list() | tuple() | set() | frozenset():
+            return one_line(", ".join(str(one) for one in value), 60)
+        case _:
+            return one_line(value, 60)
+
+
+def _html(value: object) -> str:
+    if isinstance(value, Cell):
+        return value.html
+    if isinstance(value, str):
+        return user(value)
+    return user(_text(value))
