@@ -12,7 +12,7 @@ import numbers
 import re
 import unicodedata
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
@@ -64,64 +64,97 @@ UtcDatetime = Annotated[datetime, AfterValidator(_to_utc)]
 """An aware time in UTC: a naive one is taken as UTC, one of another zone is converted."""
 
 
-def _plain_text(value: str, where: str) -> str:
+class _NotJsonError(Exception):
+    """What JSON cannot hold; ``path`` grows on the way out, so that walking in costs nothing."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.path: list[str] = []
+
+
+def _plain_text(value: str) -> str:
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{where} holds half a surrogate pair, which is no text") from None
+            raise _NotJsonError("holds half a surrogate pair, which is no text") from None
     return value
 
 
-def _plain_scalar(value: Any) -> bool | int | float | None:
+def _plain_json(value: Any, depth: int = 0) -> Any:
+    kind = type(value)
+    if kind is str:
+        return _plain_text(value)
+    if value is None or kind is bool or kind is int or kind is float:
+        return value
+    if kind is dict or isinstance(value, Mapping):
+        return _plain_dict(value, depth)
+    if isinstance(value, list | tuple):
+        return _plain_list(value, depth)
+    return _plain_scalar(value)
+
+
+def _plain_dict(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    _check_depth(depth)
+    plain: dict[str, Any] = {}
+    key: Any = None
+    try:
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise _NotJsonError(f'is a key that is no string: write "{key!s:.40}"')
+            plain[_plain_text(str(key))] = _plain_json(item, depth + 1)
+    except _NotJsonError as error:
+        error.path.append(repr(key))
+        raise
+    return plain
+
+
+def _plain_list(value: Sequence[Any], depth: int) -> list[Any]:
+    _check_depth(depth)
+    plain: list[Any] = []
+    try:
+        for item in value:
+            plain.append(_plain_json(item, depth + 1))  # noqa: PERF401 - len(plain) is the culprit
+    except _NotJsonError as error:
+        error.path.append(str(len(plain)))
+        raise
+    return plain
+
+
+def _check_depth(depth: int) -> None:
+    if depth >= MAX_JSON_DEPTH:
+        raise _NotJsonError(f"is nested deeper than {MAX_JSON_DEPTH} levels")
+
+
+def _plain_scalar(value: Any) -> str | bool | int | float | None:
+    if isinstance(value, enum.Enum):
+        return _plain_scalar(value.value)
+    if isinstance(value, str | PurePath):
+        return _plain_text(str(value))
     # A sweep over np.arange hands in NumPy's scalars.
+    if isinstance(value, bool | None):
+        return value
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
     if getattr(value, "shape", None) == () and type(value).__module__ == "numpy":
         item: Any = value.item()
-        return item if isinstance(item, bool | int | float) else None
-    return None
-
-
-def _plain_json(value: Any, where: str, depth: int) -> Any:
-    kind = type(value)
-    if value is None or kind is bool or kind is int or kind is float:
-        return value
-    if kind is str:
-        return _plain_text(value, where)
-    if isinstance(value, enum.Enum):
-        return _plain_json(value.value, where, depth)
-    if isinstance(value, Mapping | list | tuple):
-        if depth >= MAX_JSON_DEPTH:
-            raise ValueError(f"the value is nested deeper than {MAX_JSON_DEPTH} levels")
-        if isinstance(value, Mapping):
-            plain: dict[str, Any] = {}
-            for key, item in value.items():
-                if not isinstance(key, str):
-                    raise ValueError(  # noqa: TRY004 - pydantic reports ValueError only
-                        f"{where} has the key {key!r:.40}, but keys are strings: "
-                        f'write "{key!s:.40}"'
-                    )
-                plain[_plain_text(str(key), where)] = _plain_json(
-                    item, f"{where}[{key!r:.40}]", depth + 1
-                )
-            return plain
-        return [_plain_json(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
-    if isinstance(value, str | PurePath):
-        return _plain_text(str(value), where)
-    scalar = _plain_scalar(value)
-    if scalar is not None:
-        return scalar
-    raise ValueError(
-        f"{where} is a {kind.__name__}, which JSON cannot hold: "
+        if isinstance(item, bool):
+            return item
+    raise _NotJsonError(
+        f"is a {type(value).__name__}, which JSON cannot hold: "
         "use text, numbers, true or false, None, lists, and dicts with text keys"
     )
 
 
 def _json_value(value: Any) -> Any:
-    return _plain_json(value, "the value", 0)
+    try:
+        return _plain_json(value)
+    except _NotJsonError as error:
+        # The place is named by its first keys; further down nobody would find it either.
+        place = "".join(f"[{part:.40}]" for part in error.path[:-9:-1])
+        raise ValueError(f"the value{place} {error}") from None
 
 
 JsonValue = Annotated[Any, BeforeValidator(_json_value)]
