@@ -31,6 +31,7 @@ from comfynb.comfy.events import (
     Unknown,
     parse_frame,
 )
+from comfynb.comfy.files import safe_name
 from comfynb.comfy.protocol import (
     Accepted,
     CancelResult,
@@ -43,10 +44,12 @@ from comfynb.comfy.protocol import (
     Queue,
     QueueItem,
     ServerInfo,
+    SystemStats,
     TextOutput,
     is_prompt_id,
     new_prompt_id,
 )
+from comfynb.comfy.socket import EventStream
 
 __all__ = [
     "Accepted",
@@ -61,6 +64,7 @@ __all__ = [
     "Disconnected",
     "DownloadedFile",
     "Event",
+    "EventStream",
     "Executed",
     "Executing",
     "ExecutionCached",
@@ -83,6 +87,7 @@ __all__ = [
     "QueueStatus",
     "Secret",
     "ServerInfo",
+    "SystemStats",
     "TextMessage",
     "TextOutput",
     "TokenAuth",
@@ -91,4 +96,5 @@ __all__ = [
     "new_prompt_id",
     "parse_address",
     "parse_frame",
+    "safe_name",
 ]

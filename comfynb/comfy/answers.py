@@ -54,6 +54,14 @@ class Reply:
         except RecursionError:
             raise ValueError("nested too deeply") from None
 
+    def json_object(self) -> dict[str, Any]:
+        """Give a 200 answer's JSON object; empty where it is none, or the route is not there."""
+        try:
+            answer = self.json() if self.status == 200 else None
+        except ValueError:
+            answer = None
+        return answer if isinstance(answer, dict) else {}
+
 
 def first_line(content: bytes) -> str:
     """Give a body's first words, fit for a message."""
@@ -172,6 +180,11 @@ class Judge:
             return self.unreachable(why_no_connection(error, self.address))
         if isinstance(error, httpx.TimeoutException):
             return self.too_slow()
+        if isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error):
+            return NotComfyUI(
+                f"{self.label} does not speak HTTP: check the port ({self.address.port}).",
+                backend=self.name,
+            )
         if isinstance(error, httpx.DecodingError):
             return ServerError(
                 f"{self.label} sent an answer that cannot be decoded or is far too large:"

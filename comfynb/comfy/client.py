@@ -1,28 +1,39 @@
-"""One ComfyUI server over HTTP: what it is, its queue and history, submitting and cancelling."""
+"""One ComfyUI server: what it is, its queue and history, prompts, files and events."""
 
 import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
+from comfynb.comfy import files, probing
 from comfynb.comfy.address import parse_address
-from comfynb.comfy.answers import Reply
 from comfynb.comfy.credentials import Credentials
+from comfynb.comfy.prompts import Prompts
 from comfynb.comfy.protocol import (
     Accepted,
     CancelResult,
+    DownloadedFile,
+    FileRef,
     HistoryEntry,
     PromptState,
     Queue,
-    is_prompt_id,
+    ServerInfo,
+    SystemStats,
 )
+from comfynb.comfy.socket import EventStream, Socket
 from comfynb.comfy.transport import Transport
-from comfynb.errors import InvalidValue, PromptRefused
+from comfynb.errors import NotFound
 
 __all__ = ["ComfyClient"]
 
+# Seconds: a server with many custom nodes takes its time to list them.
+_OBJECT_INFO_WAIT = 60.0
+
 
 class ComfyClient:
-    """A client of one ComfyUI server, used in ``async with``; safe for many tasks at once.
+    """A client of one ComfyUI server, used in ``async with``; safe for many tasks of one loop.
 
     ``base_url`` is whatever :func:`parse_address` reads; credentials in it are used unless ``auth``
     is given. ``name`` is what people call the server. ``timeout`` (seconds) limits connecting and
@@ -43,13 +54,15 @@ class ComfyClient:
         client_id: str | None = None,
         timeout: float = 10.0,
     ) -> None:
-        address, found = parse_address(base_url)
-        self.name = name or address.netloc
+        self.address, found = parse_address(base_url)
+        self.name = name or self.address.netloc
         self.client_id = client_id or uuid.uuid4().hex
-        self.address = address
+        self.info: ServerInfo | None = None  #: what the last :meth:`probe` found
         self._transport = Transport(
-            address, name=self.name, credentials=auth or found, timeout=timeout
+            self.address, name=self.name, credentials=auth or found, timeout=timeout
         )
+        self._prompts = Prompts(self._transport, self.client_id)
+        self._events: EventStream | None = None
 
     @property
     def base_url(self) -> str:
@@ -71,101 +84,136 @@ class ComfyClient:
     ) -> None:
         await self.aclose()
 
+    async def open(self) -> None:
+        """Do what entering ``async with`` does."""
+        await self._transport.open()
+
     async def aclose(self) -> None:
         """End the event stream and close every connection."""
+        stream, self._events = self._events, None
+        if stream is not None:
+            await stream.aclose()
         await self._transport.aclose()
 
+    # What the server is
+
+    async def probe(self) -> ServerInfo:
+        """Find out what the server is and can do, in one round of requests."""
+        self.info = await probing.probe(self._transport)
+        self._prompts.has_jobs = self.info.has_jobs_api
+        self._prompts.has_job_cancel = self.info.has_job_cancel
+        return self.info
+
+    async def system_stats(self) -> SystemStats:
+        """GET /system_stats: the machine, its devices, and the memory that is free now."""
+        return await probing.system_stats(self._transport)
+
+    async def features(self) -> dict[str, Any]:
+        """GET /features; empty on servers that have no such route."""
+        reply = await self._transport.get("/features")
+        return {} if reply.status == 404 else self._transport.judge.dict_of(reply, "/features")
+
     async def object_info(self, node_class: str | None = None) -> dict[str, Any]:
-        """Give the node classes' definitions as the server sends them; all, or one."""
-        answer = await self._transport.get_dict(
-            "/object_info" + (f"/{node_class}" if node_class else ""), wait=60
-        )
-        return dict(answer)
+        """Give the node classes as the server describes them: all, or one ({} if it has none)."""
+        path = "/object_info" + (f"/{quote(node_class, safe='')}" if node_class else "")
+        wait = max(_OBJECT_INFO_WAIT, self._transport.timeout)
+        reply = await self._transport.get(path, wait=wait)
+        if node_class and reply.status == 404:
+            return {}
+        return self._transport.judge.dict_of(reply, path)
+
+    async def models(self, folder: str | None = None) -> list[str]:
+        """Give the model folders, or the models in one; NotFound where there is no such folder."""
+        if folder is None:
+            return _strings(await self._transport.get_json("/models"))
+        path = f"/models/{quote(folder, safe='')}"
+        reply = await self._transport.get(path)
+        if reply.status == 404:
+            raise NotFound(f"{self.name} has no model folder {folder!r}: see models() for its own.")
+        return _strings(self._transport.judge.json_of(reply, path))
+
+    async def embeddings(self) -> list[str]:
+        """GET /embeddings."""
+        return _strings(await self._transport.get_json("/embeddings"))
+
+    async def userdata_list(self, folder: str = "workflows") -> list[str]:
+        """Give the files that users saved in ``folder`` and below; empty where there is none."""
+        reply = await self._transport.get("/userdata", {"dir": folder, "recurse": "true"})
+        if reply.status == 404:
+            return []
+        return _strings(self._transport.judge.json_of(reply, "/userdata"))
+
+    async def userdata_get(self, path: str) -> bytes:
+        """Give a file that users saved, "workflows/portrait.json" say; NotFound if it is not."""
+        target = f"/userdata/{quote(path, safe='')}"
+        reply = await self._transport.get(target)
+        if reply.status == 404:
+            raise NotFound(f"{self.name} has no saved file {path!r}: see userdata_list().")
+        self._transport.judge.check(reply, target)
+        return reply.content
+
+    # Prompts
 
     async def submit(
         self,
-        prompt: dict[str, Any],
+        prompt: Mapping[str, Any],
         *,
         prompt_id: str,
-        extra_data: dict[str, Any] | None = None,
+        extra_data: Mapping[str, Any] | None = None,
         front: bool = False,
         number: float | None = None,
-        partial_execution_targets: list[str] | None = None,
+        partial_execution_targets: Sequence[str] | None = None,
         preview_method: str | None = None,
+        object_info: Mapping[str, Any] | None = None,
     ) -> Accepted:
         """POST /prompt, once.
 
+        ``preview_method`` is none, auto, latent2rgb or taesd; servers that do not know it ignore
+        it. ``object_info`` makes a refusal's explanation complete.
+
         Raises :class:`PromptRefused` (a part that was accepted all the same is taken back) and
-        :class:`BackendUnreachable`: with ``sent`` true, look the prompt up before sending it again.
+        :class:`BackendUnreachable`: with ``sent`` true, :meth:`find` the prompt before sending it
+        again.
         """
-        if not is_prompt_id(prompt_id):
-            raise InvalidValue(f"{prompt_id!r} is no prompt id: take one from new_prompt_id().")
+        options: dict[str, Any] = {}
         extra = dict(extra_data or {})
         if preview_method is not None:
             extra["preview_method"] = preview_method
-        body: dict[str, Any] = {
-            "prompt": prompt,
-            "prompt_id": prompt_id,
-            # Always: without it some versions keep no outputs of a fully cached prompt.
-            "client_id": self.client_id,
-        }
         if extra:
-            body["extra_data"] = extra
+            options["extra_data"] = extra
         if front:
-            body["front"] = True
+            options["front"] = True
         if number is not None:
-            body["number"] = number
+            options["number"] = number
         if partial_execution_targets is not None:
-            body["partial_execution_targets"] = partial_execution_targets
-        reply = await self._transport.post_json("/prompt", body)
-        return await self._accepted(prompt, prompt_id, reply)
-
-    async def _accepted(self, prompt: dict[str, Any], prompt_id: str, reply: Reply) -> Accepted:
-        if reply.status != 400:
-            answer = self._transport.judge.dict_of(reply, "/prompt")
-            if not answer.get("node_errors"):
-                return Accepted(answer["prompt_id"], answer["number"])
-            await self.cancel(prompt_id)
-        else:
-            answer = reply.json()
-        from comfynb.comfy.refusal import explain_refusal
-
-        problems = explain_refusal(prompt, answer)
-        raise PromptRefused(
-            f"{self.name} refused the prompt: " + "; ".join(problems),
-            backend=self.name,
-            problems=problems,
-            node_errors=answer.get("node_errors"),
-        )
+            options["partial_execution_targets"] = list(partial_execution_targets)
+        return await self._prompts.submit(prompt, prompt_id, options, object_info)
 
     async def find(self, prompt_id: str) -> PromptState:
-        """Tell where a prompt is."""
-        queue = await self.queue()
-        if any(item.prompt_id == prompt_id for item in queue.running):
-            return PromptState("running")
-        if any(item.prompt_id == prompt_id for item in queue.pending):
-            return PromptState("pending")
-        entry = await self.history(prompt_id)
-        return PromptState(entry.status, entry) if entry else PromptState("unknown")
+        """Tell where a prompt is, also while it moves; "unknown" only after a second look."""
+        return await self._prompts.find(prompt_id)
 
     async def queue(self) -> Queue:
         """GET /queue: whole prompts, so heavy; :meth:`queue_remaining` is the cheap look."""
-        return Queue.parse(await self._transport.get_dict("/queue"))
+        return await self._prompts.queue()
 
     async def queue_remaining(self) -> int:
-        """How many prompts are running or pending."""
+        """Tell how many prompts are running or pending."""
         answer = await self._transport.get_dict("/prompt")
-        return int(answer["exec_info"]["queue_remaining"])
+        info = answer.get("exec_info")
+        remaining = info.get("queue_remaining") if isinstance(info, dict) else None
+        if not isinstance(remaining, int):
+            raise self._transport.judge.not_comfyui("JSON of another shape", "/prompt")
+        return remaining
 
     async def history(self, prompt_id: str) -> HistoryEntry | None:
         """Give the entry of a prompt that has ended; None where the server has none."""
-        answer = await self._transport.get_dict(f"/history/{prompt_id}")
-        return HistoryEntry.parse(prompt_id, answer[prompt_id]) if prompt_id in answer else None
+        return await self._prompts.history(prompt_id)
 
     async def recent_history(
         self, max_items: int, offset: int | None = None
     ) -> dict[str, HistoryEntry]:
-        """Give up to ``max_items`` entries, the newest ones without ``offset``."""
+        """Give up to ``max_items`` entries by prompt id: the newest, or from ``offset`` on."""
         params = {"max_items": str(max_items)}
         if offset is not None:
             params["offset"] = str(offset)
@@ -173,12 +221,80 @@ class ComfyClient:
         return {key: HistoryEntry.parse(key, entry) for key, entry in answer.items()}
 
     async def cancel(self, prompt_id: str) -> CancelResult:
-        """Stop one prompt, pending or running, and no other."""
-        state = await self.find(prompt_id)
-        if state.kind == "pending":
-            await self._transport.post_json("/queue", {"delete": [prompt_id]})
-            return CancelResult.REMOVED
-        if state.kind == "running":
-            await self._transport.post_json("/interrupt", {"prompt_id": prompt_id})
-            return CancelResult.INTERRUPTING
-        return CancelResult.FINISHED if state.is_terminal else CancelResult.UNKNOWN
+        """Stop one prompt, pending or running, and no other; says what happened to it.
+
+        An interrupted prompt stops at its next node or progress step, not at once. The server sends
+        no event for a pending prompt that is removed.
+        """
+        return await self._prompts.cancel(prompt_id)
+
+    async def free(self, *, unload_models: bool = False, free_memory: bool = False) -> None:
+        """POST /free: after the current prompt, unload models; ``free_memory`` drops the cache."""
+        body = {"unload_models": unload_models, "free_memory": free_memory}
+        self._transport.judge.check(await self._transport.post_json("/free", body), "/free")
+
+    # Files
+
+    async def upload(
+        self,
+        source: Path | str | bytes,
+        *,
+        filename: str,
+        subfolder: str = "",
+        type: str = "input",  # noqa: A002
+        overwrite: bool = False,
+    ) -> FileRef:
+        """Send a file of any kind (a path, or its bytes), streamed from disk.
+
+        Use the name that is RETURNED: the server chooses another where the name is taken.
+        """
+        return await files.upload(
+            self._transport,
+            source,
+            filename=filename,
+            subfolder=subfolder,
+            type=type,
+            overwrite=overwrite,
+            limit=self.info.max_upload_size if self.info is not None else None,
+        )
+
+    async def download(self, ref: FileRef, destination: Path) -> DownloadedFile:
+        """Stream a file to ``destination``, which appears whole or not at all.
+
+        ``ref``'s names are the server's: choose the destination with :func:`safe_name`.
+        :class:`ServerError` with status 404 where the server has the file no more.
+        """
+        return await files.download(self._transport, ref, destination)
+
+    async def view(self, ref: FileRef, *, preview: str | None = None) -> bytes:
+        """Give a file's bytes; ``preview`` ("webp;90", "jpeg;80") converts a picture."""
+        return await files.view(self._transport, ref, preview=preview)
+
+    # Events
+
+    def events(self) -> EventStream:
+        """Give the server's events, reconnecting for as long as you listen; see EventStream.
+
+        A client has one stream: a new one ends the one before, whose socket is closed first, since
+        two sockets with one client id make one of them deaf.
+        """
+        transport = self._transport
+        socket = Socket(
+            transport.judge,
+            client_id=self.client_id,
+            credentials=transport.credentials,
+            ssl_context=transport.ssl_context,
+            proxy=transport.proxy,
+            timeout=transport.timeout,
+        )
+        self._events = EventStream(socket, after=self._events)
+        return self._events
+
+    def reopen_events(self) -> None:
+        """Open another socket, because this one seems deaf: HTTP saw what it did not tell."""
+        if self._events is not None:
+            self._events.reopen()
+
+
+def _strings(answer: object) -> list[str]:
+    return [item for item in answer if isinstance(item, str)] if isinstance(answer, list) else []

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from comfynb.comfy.protocol import NodeFailure, failure_of, time_of
 
@@ -39,6 +39,7 @@ class Connected:
     ``sid`` is the client id that the server confirmed; ``remaining`` the prompts in its queue.
     """
 
+    prompt_id: ClassVar[None] = None
     sid: str
     remaining: int | None = None
 
@@ -50,6 +51,7 @@ class Disconnected:
     ``reason`` is a sentence for people. Sent once for each outage, and again if the reason changes.
     """
 
+    prompt_id: ClassVar[None] = None
     reason: str
 
 
@@ -57,6 +59,7 @@ class Disconnected:
 class QueueStatus:
     """The queue changed: ``remaining`` prompts are running or pending."""
 
+    prompt_id: ClassVar[None] = None
     remaining: int
 
 
@@ -64,6 +67,7 @@ class QueueStatus:
 class FeatureFlags:
     """The server's feature flags, in answer to ours."""
 
+    prompt_id: ClassVar[None] = None
     flags: dict[str, Any]
 
 
@@ -231,11 +235,17 @@ class _OddFrameError(Exception):
 def parse_frame(frame: str | bytes) -> Event:
     """Read one websocket message; never raises, whatever the bytes are.
 
-    A frame that cannot be read, and a kind that is not known, become :class:`Unknown`. The first
-    status of a connection (the one with ``sid``) becomes :class:`Connected`.
+    Bytes may be a binary message or a text that nobody decoded yet. A frame that cannot be read,
+    and a kind that is not known, become :class:`Unknown`. The first status of a connection (the one
+    with ``sid``) becomes :class:`Connected`.
     """
     try:
-        return _binary(frame) if isinstance(frame, bytes) else _text(frame)
+        if isinstance(frame, bytes):
+            # A binary message starts with its kind, a small number in four bytes; JSON never does.
+            if frame[:1] == b"\0" or not frame:
+                return _binary(frame)
+            frame = frame.decode("utf-8", "replace")
+        return _text(frame)
     except _OddFrameError as error:
         return Unknown(f"malformed: {error}", frame)
 
@@ -378,7 +388,7 @@ _READERS: dict[str, Callable[[Mapping[str, Any]], Event]] = {
 }
 
 # Binary frames: a big-endian number says the kind, and the rest is laid out accordingly.
-_PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 3, 4
+_PREVIEW, _UNENCODED_PREVIEW, _TEXT, _PREVIEW_WITH_METADATA = 1, 2, 3, 4
 _FORMATS = {1: "image/jpeg", 2: "image/png"}
 _MAGIC: tuple[tuple[bytes, Literal["image/jpeg", "image/png", "image/webp"]], ...] = (
     (b"\xff\xd8\xff", "image/jpeg"),

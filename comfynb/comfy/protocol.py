@@ -21,6 +21,7 @@ __all__ = [
     "Queue",
     "QueueItem",
     "ServerInfo",
+    "SystemStats",
     "TextOutput",
     "is_prompt_id",
     "new_prompt_id",
@@ -224,6 +225,9 @@ class Queue:
 class PromptState:
     """Where a prompt is; ``entry`` is there once it has ended (completed, failed, interrupted).
 
+    (A pending prompt that was cancelled is "interrupted" without an entry on servers that remember
+    it, and "unknown" on those that do not.)
+
     "unknown" means that the server has never seen it, was restarted since, or that somebody deleted
     it: the caller decides between *lost* and *never sent*.
     """
@@ -267,12 +271,8 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """What a server is and can do, found out by asking it, never from its version.
-
-    Memory and ``max_upload_size`` in bytes. ``cache`` is the node cache that the server was told to
-    use: classic, lru, none, ram, or "default" where its arguments do not say.
-    """
+class SystemStats:
+    """GET /system_stats: what the machine is and how much memory is free now, in bytes."""
 
     version: str
     devices: tuple[Device, ...] = ()
@@ -282,26 +282,90 @@ class ServerInfo:
     ram_total: int = 0
     ram_free: int = 0
     argv: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, raw: object) -> "SystemStats | None":
+        """Read the server's answer; None where it is not one of ComfyUI's."""
+        answer = _dict(raw)
+        system = answer.get("system")
+        devices = answer.get("devices")
+        if not isinstance(system, dict) or not isinstance(devices, list):
+            return None
+        return cls(
+            version=_text(system.get("comfyui_version")),
+            devices=tuple(_device(device) for device in devices if isinstance(device, dict)),
+            os=_text(system.get("os")),
+            python_version=_text(system.get("python_version")),
+            pytorch_version=_text(system.get("pytorch_version")),
+            ram_total=_bytes(system.get("ram_total")),
+            ram_free=_bytes(system.get("ram_free")),
+            argv=tuple(str(argument) for argument in _list(system.get("argv"))),
+        )
+
+    @property
+    def vram_total(self) -> int:
+        """The largest device's memory."""
+        return max((device.vram_total for device in self.devices), default=0)
+
+    @property
+    def vram_free(self) -> int:
+        """The largest device's free memory."""
+        largest = max(self.devices, key=lambda device: device.vram_total, default=None)
+        return largest.vram_free if largest is not None else 0
+
+    @property
+    def cache(self) -> str:
+        """The node cache asked for at start: classic, lru, none, ram; "default" where unsaid."""
+        for kind in ("classic", "lru", "none", "ram"):
+            if any(a == f"--cache-{kind}" or a.startswith(f"--cache-{kind}=") for a in self.argv):
+                return kind
+        return "default"
+
+    @property
+    def preview_method(self) -> str | None:
+        """The preview method asked for at start; prompts may ask for another."""
+        for argument, value in zip(self.argv, (*self.argv[1:], ""), strict=True):
+            if argument == "--preview-method":
+                return value or None
+            if argument.startswith("--preview-method="):
+                return argument.partition("=")[2] or None
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo(SystemStats):
+    """What a server is and can do, found out by asking it, never from its version.
+
+    ``max_upload_size`` is in bytes, None where the server does not say.
+    """
+
     features: dict[str, Any] = field(default_factory=dict)
     max_upload_size: int | None = None
     has_jobs_api: bool = False
     has_job_cancel: bool = False
     has_assets: bool = False
     supports_preview_metadata: bool = False
-    cache: str = "default"
-    preview_method: str | None = None
     queue_remaining: int | None = None
 
-    @property
-    def vram_total(self) -> int:
-        """The largest device's memory in bytes."""
-        return max((device.vram_total for device in self.devices), default=0)
 
-    @property
-    def vram_free(self) -> int:
-        """The largest device's free memory in bytes."""
-        best = max(self.devices, key=lambda device: device.vram_total, default=None)
-        return best.vram_free if best else 0
+def _device(raw: Mapping[str, Any]) -> Device:
+    index = raw.get("index")
+    return Device(
+        name=_text(raw.get("name")),
+        type=_text(raw.get("type")),
+        index=index if isinstance(index, int) and not isinstance(index, bool) else None,
+        vram_total=_bytes(raw.get("vram_total")),
+        vram_free=_bytes(raw.get("vram_free")),
+    )
+
+
+def _bytes(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    try:
+        return max(0, int(value))
+    except (OverflowError, ValueError):
+        return 0
 
 
 def time_of(timestamp: object) -> datetime | None:

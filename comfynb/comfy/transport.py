@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 import urllib.request
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -14,7 +14,7 @@ import httpx
 from comfynb.comfy.address import Address
 from comfynb.comfy.answers import REDIRECTS, Judge, Reply, looks_like_login
 from comfynb.comfy.credentials import Credentials
-from comfynb.errors import BackendError, UsageError
+from comfynb.errors import BackendError, ComfynbError, UsageError
 
 __all__ = ["Transport"]
 
@@ -127,7 +127,7 @@ class Transport:
 
     async def stream(
         self, path: str, params: Mapping[str, str] | None, started: Callable[[Reply], None]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes]:
         """GET a body piece by piece; ``started`` is first told status and headers.
 
         Where the status is not 200, the body is read whole and told too.
@@ -197,11 +197,14 @@ class Transport:
                     await response.aclose()
                 return Reply(response.status_code, dict(response.headers), body)
         except httpx.HTTPError as error:
-            if not begun and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+            if not begun and _is_closed_connection(error):
                 return _STALE
             return self.judge.failure(error)
         except TimeoutError:
             return self.judge.too_slow()
+        except (OSError, ComfynbError) as error:
+            # From the content: a file that cannot be read.
+            return error.with_traceback(None)
         except asyncio.CancelledError as error:
             # Raised anew by the caller, without the frames that hold the signed request.
             return asyncio.CancelledError(*error.args)
@@ -278,6 +281,12 @@ class _Signer:
 
 
 _STALE = ConnectionResetError("a kept connection was closed")
+
+
+def _is_closed_connection(error: httpx.HTTPError) -> bool:
+    if isinstance(error, httpx.RemoteProtocolError):
+        return "disconnected" in str(error)
+    return isinstance(error, httpx.ReadError)
 
 
 async def _read(response: httpx.Response) -> bytes:

@@ -1,0 +1,274 @@
+"""Moves files to and from a server: streamed both ways, complete or not there at all."""
+
+import asyncio
+import hashlib
+import re
+import secrets
+import unicodedata
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import BinaryIO
+
+from comfynb.comfy.answers import Reply
+from comfynb.comfy.protocol import DownloadedFile, FileRef
+from comfynb.comfy.transport import Transport
+from comfynb.errors import InvalidValue, NotFound, ServerError
+
+__all__ = ["download", "safe_name", "upload", "view"]
+
+_CHUNK = 1 << 20
+_LONGEST_NAME = 200  # bytes; file systems take 255, and .part and a number must fit too
+_WINDOWS_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+
+
+def safe_name(filename: str, default: str = "file") -> str:
+    r"""Make a server's file name one that stays in its folder on every system.
+
+    Folders ("..", "/", "\\", "C:"), control and reserved characters, leading dots, Windows' device
+    names and excess length go; the suffix stays. Gives ``default`` where nothing is left. Two names
+    may become one: whoever stores them must look whether the name is taken.
+    """
+    name = unicodedata.normalize("NFC", filename).replace("\\", "/").rpartition("/")[2]
+    name = "".join(
+        "_" if c in '<>:"|?*' or unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c
+        for c in name
+    )
+    name = name.strip(" ").rstrip(". ").lstrip(".")
+    if _WINDOWS_DEVICES.fullmatch(name):
+        name = "_" + name
+    stem, dot, suffix = name.rpartition(".")
+    if not dot or len(suffix.encode()) > 20:
+        stem, suffix = name, ""
+    room = _LONGEST_NAME - len((dot + suffix if suffix else "").encode())
+    stem = stem.encode()[:room].decode("utf-8", "ignore")
+    return (f"{stem}.{suffix}" if suffix else stem) or default
+
+
+def _query(ref: FileRef) -> dict[str, str]:
+    query = {"filename": ref.filename, "type": ref.type}
+    if ref.subfolder:
+        query["subfolder"] = ref.subfolder
+    return query
+
+
+async def view(transport: Transport, ref: FileRef, *, preview: str | None = None) -> bytes:
+    """Give a file's bytes; ``preview`` ("webp;90", "jpeg;80") has the server convert a picture."""
+    query = _query(ref)
+    if preview is not None:
+        query["preview"] = preview
+    reply = await transport.get("/view", query)
+    _check_view(transport, reply, ref)
+    return reply.content
+
+
+def _check_view(transport: Transport, reply: Reply, ref: FileRef) -> None:
+    judge = transport.judge
+    if reply.status == 404:
+        raise ServerError(
+            f"{judge.label} has no file {ref.annotated!r} any more: it was deleted there, or, if"
+            " it is a temp file, the server was restarted; run the prompt again.",
+            backend=judge.name,
+            status=404,
+        )
+    if reply.status == 400 or (reply.status == 403 and ".." in ref.subfolder):
+        raise ServerError(
+            f"{judge.label} refuses to give out {ref.annotated!r}: the name leads out of its"
+            " folders.",
+            backend=judge.name,
+            status=reply.status,
+        )
+    judge.check(reply, "/view")
+    # ComfyUI itself never sends a file as a web page: this is somebody's sign-in page.
+    if reply.content_type == "text/html":
+        raise judge.not_comfyui("a web page", "/view")
+
+
+async def download(transport: Transport, ref: FileRef, destination: Path) -> DownloadedFile:
+    """Stream a file to ``destination``, which appears whole or not at all.
+
+    What is being written lies beside it as ``.part``. An existing file is replaced.
+    """
+    announced: list[Reply] = []
+    chunks = transport.stream("/view", _query(ref), announced.append)
+    waiting: list[bytes] = []
+    waiting_size = 0
+    part: _Part | None = None
+    try:
+        async for chunk in chunks:
+            waiting.append(chunk)
+            waiting_size += len(chunk)
+            if waiting_size >= _CHUNK:
+                if part is None:
+                    _check_view(transport, announced[0], ref)
+                    part = await asyncio.to_thread(_Part, destination)
+                await asyncio.to_thread(part.write, waiting)
+                waiting, waiting_size = [], 0
+        reply = announced[0]
+        _check_view(transport, reply, ref)
+        # Most files are small: open, write and rename go to the thread together.
+        written = part.size if part is not None else 0
+        _check_size(transport, reply, ref, written + waiting_size)
+        result = await asyncio.to_thread(_finish, part, destination, waiting)
+        part = None
+        return result
+    finally:
+        await chunks.aclose()
+        if part is not None:
+            await asyncio.to_thread(part.discard)
+
+
+def _check_size(transport: Transport, reply: Reply, ref: FileRef, size: int) -> None:
+    length = reply.headers.get("content-length")
+    judge = transport.judge
+    if length is None:
+        # Chunked bodies carry their own end; a body that ends with its connection may be a half.
+        if "chunked" in reply.headers.get("transfer-encoding", "").lower():
+            return
+        raise ServerError(
+            f"{judge.label} sent {ref.annotated!r} without its length, so nobody can tell whether"
+            " it is whole: the proxy in front of it must pass Content-Length on.",
+            backend=judge.name,
+            status=reply.status,
+        )
+    if length != str(size):
+        raise judge.broke_off()
+
+
+class _Part:
+    """The file being written, beside its destination; used in worker threads only."""
+
+    def __init__(self, destination: Path) -> None:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        # Another name for each attempt: two downloads of one file must not share a part.
+        self.path = destination.with_name(f"{destination.name[:120]}.{secrets.token_hex(4)}.part")
+        self.size = 0
+        self._sha256 = hashlib.sha256()
+        self._file: BinaryIO = self.path.open("xb")
+
+    def write(self, chunks: list[bytes]) -> None:
+        for chunk in chunks:
+            self._file.write(chunk)
+            self._sha256.update(chunk)
+            self.size += len(chunk)
+
+    def finish(self, destination: Path) -> DownloadedFile:
+        self._file.close()
+        self.path.replace(destination)
+        return DownloadedFile(destination, self.size, self._sha256.hexdigest())
+
+    def discard(self) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+
+def _finish(part: _Part | None, destination: Path, chunks: list[bytes]) -> DownloadedFile:
+    part = part or _Part(destination)
+    try:
+        part.write(chunks)
+        return part.finish(destination)
+    except BaseException:
+        part.discard()
+        raise
+
+
+async def upload(
+    transport: Transport,
+    source: Path | str | bytes,
+    *,
+    filename: str,
+    subfolder: str = "",
+    type: str = "input",  # noqa: A002
+    overwrite: bool = False,
+    limit: int | None = None,
+) -> FileRef:
+    """Send a file of any kind, streamed from disk; gives the name that the server chose.
+
+    ``limit`` is the server's largest body in bytes, where it is known.
+    """
+    if not filename or filename in {".", ".."} or re.search(r"[/\\\x00-\x1f\x7f]", filename):
+        raise InvalidValue(f"{filename!r} is no plain file name: give the folder as subfolder.")
+    if isinstance(source, str):
+        source = Path(source)
+    size = len(source) if isinstance(source, bytes) else await asyncio.to_thread(_size_of, source)
+    if limit is not None and size > limit:
+        raise _too_large(transport, filename, size, limit)
+    boundary = "comfynb" + secrets.token_hex(16)
+    fields = {"type": type, "subfolder": subfolder, "overwrite": "true" if overwrite else ""}
+    head = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields.items()
+        if value
+    )
+    # Browsers write a quote as %22, and servers read it as they would from a browser.
+    quoted = filename.replace('"', "%22")
+    head += (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{quoted}"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    before, after = head.encode("utf-8", "replace"), f"\r\n--{boundary}--\r\n".encode()
+    reply = await transport.post(
+        "/upload/image",
+        before + source + after
+        if isinstance(source, bytes)
+        else _body(before, source, size, after),
+        content_type=f"multipart/form-data; boundary={boundary}",
+        content_length=len(before) + size + len(after),
+        wait=max(60.0, transport.timeout),
+    )
+    judge = transport.judge
+    if reply.status == 413:
+        raise _too_large(transport, filename, size, limit)
+    if reply.status == 400:
+        raise ServerError(
+            f"{judge.label} refuses to store {filename!r} in subfolder {subfolder!r}: the name"
+            " leads out of its input folder.",
+            backend=judge.name,
+            status=400,
+        )
+    answer = judge.dict_of(reply, "/upload/image")
+    if not isinstance(answer.get("name"), str):
+        raise judge.not_comfyui("JSON of another shape than ComfyUI's", "/upload/image")
+    return FileRef(
+        filename=answer["name"],
+        subfolder=str(answer.get("subfolder") or ""),
+        type=str(answer.get("type") or type),
+    )
+
+
+def _size_of(path: Path) -> int:
+    try:
+        size = path.stat().st_size
+        is_file = path.is_file()
+    except FileNotFoundError:
+        is_file = False
+    if not is_file:
+        raise NotFound(f"There is no file {str(path)!r} to upload: check the path.")
+    return size
+
+
+async def _body(before: bytes, path: Path, size: int, after: bytes) -> AsyncGenerator[bytes]:
+    """Yield exactly the bytes that were announced."""
+    yield before
+    left = size
+    file = await asyncio.to_thread(path.open, "rb")
+    try:
+        while left:
+            chunk = await asyncio.to_thread(file.read, min(_CHUNK, left))
+            if not chunk:
+                raise InvalidValue(f"{str(path)!r} became shorter while it was sent: try again.")
+            left -= len(chunk)
+            yield chunk
+    finally:
+        await asyncio.to_thread(file.close)
+    yield after
+
+
+def _too_large(transport: Transport, filename: str, size: int, limit: int | None) -> ServerError:
+    judge = transport.judge
+    allowed = f"{limit / 2**20:.0f} MiB" if limit else "its limit (100 MiB unless set)"
+    return ServerError(
+        f"{judge.label} takes no more than {allowed} in one upload and {filename!r} has"
+        f" {size / 2**20:.0f} MiB: start it with a larger --max-upload-size.",
+        backend=judge.name,
+        status=413,
+    )
