@@ -1,0 +1,102 @@
+"""What the store needs of a database: sessions, and who may have them open."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from comfynb.errors import StoreError
+
+__all__ = ["BrokenError", "Database", "InterruptError", "Result", "Session"]
+
+Row = tuple[Any, ...]
+
+
+class InterruptError(StoreError):
+    """A read that was stopped by interrupt()."""
+
+
+class BrokenError(StoreError):
+    """The database must be closed and opened again; ``committing`` if it broke in a COMMIT."""
+
+    def __init__(self, message: str, *, path: str = "", committing: bool = False) -> None:
+        super().__init__(message, path=path)
+        self.committing = committing
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a query gave: column names, their SQL types, rows, and whether more were left behind."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: list[Row]
+    more: bool = False
+
+
+class Session(Protocol):
+    """One connection, used by one thread."""
+
+    dialect: str
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        """Run one statement to its end; rows, or one row with the number of changed rows."""
+
+    def query(self, sql: str, params: Sequence[Any], max_rows: int | None) -> Result:
+        """Run one statement that only reads."""
+
+    def script(self, sql: str) -> None:
+        """Run several statements without parameters."""
+
+    def has_table(self, name: str) -> bool:
+        """Tell whether there is a table of this name (one of ours: it is not quoted)."""
+
+    def only_reads(self, sql: str) -> bool:
+        """Tell whether the text is one statement that only reads; raises StoreError on nonsense."""
+
+    def begin(self, *, read_only: bool = False) -> None:
+        """Begin a transaction."""
+
+    def commit(self) -> None:
+        """End the transaction; returns when it is on disk."""
+
+    def rollback(self) -> None:
+        """Give the transaction up, whatever state it is in."""
+
+    def interrupt(self) -> None:
+        """Stop what runs in this session; the one method for other threads."""
+
+
+class Database(Protocol):
+    """A database file or server; opened and closed by one thread.
+
+    ``writer`` and ``reader`` are there between ``open`` and ``close``.
+    """
+
+    dialect: str
+    place: str
+    """Its path or address, without secrets."""
+    writer: Session
+    reader: Session
+    wake: int
+    """A file descriptor that becomes readable when another program wants the database, or -1."""
+
+    def open(
+        self, prepare: Callable[["Database"], None], timeout: float, stop: threading.Event
+    ) -> None:
+        """Wait for the right to open it, open it, and call ``prepare``; all of it or nothing."""
+
+    def reopen(self) -> None:
+        """Close and open again without letting anybody else in between."""
+
+    def backup(self, suffix: str) -> None:
+        """Copy everything aside before a migration, where that is the store's business."""
+
+    def wanted(self) -> bool:
+        """Tell whether another program waits for it."""
+
+    def close(self) -> None:
+        """Close it and let others have it."""
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: let go of what is the parent's without touching it."""

@@ -1,0 +1,17 @@
+-- $1 ids, $2 states, $3 times, $4 error classes, $5 error messages, $6 cached nodes.
+update prompts set
+    state = v.state,
+    completed_at = v.completed,
+    error_class = v.error_class,
+    error_message = v.error_message,
+    cached_nodes = v.cached_nodes
+from (
+    select
+        unnest($1::text[]) as id,
+        unnest($2::text[]) as state,
+        unnest($3::timestamptz[]) as completed,
+        unnest($4::text[]) as error_class,
+        unnest($5::text[]) as error_message,
+        unnest($6::bigint[]) as cached_nodes
+) as v
+where prompts.prompt_id = v.id and prompts.state in ('sending', 'queued', 'running')
