@@ -106,7 +106,7 @@ class Catalogue:
             "python_module": node.PYTHON_MODULE,
             "category": node.CATEGORY,
             "output_node": node.OUTPUT_NODE,
-            **node.OBJECT_INFO,
+            **node.object_info(ctx),
         }
 
 

@@ -82,6 +82,7 @@ class Executor:
         self._cache = OutputCache(settings.cache)
         self._memory: dict[str, Any] = {}
         self._instances: dict[tuple[str, str], dict[str, Any]] = {}
+        self._run: _Run | None = None
 
     def reset(self) -> None:
         """Forget the cache and the node objects (``/free`` with ``free_memory``)."""
@@ -98,6 +99,11 @@ class Executor:
             **about,
         )
 
+    def running(self) -> dict[str, Any] | None:
+        """Return the data of the running prompt's last ``progress_state``."""
+        run = self._run
+        return None if run is None else run.progress.message()
+
     def execute(self, item: QueueItem) -> dict[str, Any] | None:
         """Execute a queued prompt and return its ``outputs``, ``meta`` and ``status``.
 
@@ -111,6 +117,7 @@ class Executor:
             client_id=extra_data.get("client_id"),
             progress=Progress(prompt_id),
         )
+        self._run = run
         self._interrupt.clear()
         self._sockets.client_id = run.client_id
         self._stats.started(prompt_id)
@@ -121,6 +128,7 @@ class Executor:
             return None
         finally:
             self._sockets.last_node = None
+            self._run = None
         return {
             "outputs": run.outputs,
             "meta": run.meta,
@@ -232,7 +240,7 @@ class Executor:
         ctx.check_interrupt()
         stuck = self._faults.strike("stuck", node_class=name)
         if stuck is not None:
-            stuck.wait()
+            stuck.wait(self._gone)
             self._raise_if_gone()
         if self._faults.strike("oom", node_class=name):
             raise OutOfMemoryError("Allocation on device (sandbox)")

@@ -27,7 +27,6 @@ FAULT_KINDS = {
     "hang": "requests get no answer until cleared, `when` before or after being carried out",
 }
 
-ONCE = frozenset({"restart", "drop"})
 _FOR_NODES = frozenset({"oom", "stuck"})
 _PROMPT_ONLY = frozenset({"refuse", "lost"})
 
@@ -109,6 +108,26 @@ class Fault:
             raise ValueError(f"the mode of dead is reset or refuse, not {self.mode!r}")
         if self.when not in {"before", "after"}:
             raise ValueError(f"the when of hang is before or after, not {self.when!r}")
+        if self.refuses_connections and not self._is_unlimited:
+            raise ValueError(
+                "the fault dead with the mode refuse hits every connection: path, method, count "
+                "and probability do not go with it"
+            )
+
+    @property
+    def refuses_connections(self) -> bool:
+        """Whether it closes the listening socket."""
+        return self.kind == "dead" and self.mode == "refuse"
+
+    @property
+    def kills_connections(self) -> bool:
+        """Whether it ends the connections that are open when it comes."""
+        return self.kind == "dead" and self._is_unlimited
+
+    @property
+    def _is_unlimited(self) -> bool:
+        everything = self.path == "*" and self.method is None and self.count is None
+        return everything and self.probability == 1
 
     @property
     def over(self) -> bool:
@@ -143,9 +162,10 @@ class Fault:
         for loop, event in self._waiters:
             loop.call_soon_threadsafe(event.set)
 
-    def wait(self) -> None:
-        """Block this thread until it is released or has run out."""
-        self._released.wait(self.remaining)
+    def wait(self, unless: threading.Event) -> None:
+        """Block this thread until it is released or has run out, or ``unless`` is set."""
+        while not unless.is_set() and self.remaining != 0 and not self._released.wait(0.02):
+            pass
 
     async def wait_async(self) -> None:
         """Wait until it is released or has run out."""

@@ -56,6 +56,10 @@ class Machine:
         """Return what ``status`` messages and ``GET /prompt`` say."""
         return {"exec_info": {"queue_remaining": self.queue.remaining()}}
 
+    def running(self) -> dict[str, Any] | None:
+        """Return the running prompt's id and the progress of its nodes."""
+        return self._executor.running()
+
     def interrupt(self) -> None:
         """Interrupt whatever runs; without effect when nothing does."""
         self._interrupt.set()

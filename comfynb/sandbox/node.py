@@ -194,6 +194,11 @@ class Node:
         return cls.INPUTS
 
     @classmethod
+    def object_info(cls, ctx: Context) -> dict[str, Any]:
+        """Return ``OBJECT_INFO``; override when it depends on the server's version."""
+        return cls.OBJECT_INFO
+
+    @classmethod
     def fingerprint(cls, ctx: Context, *args: Any, **inputs: Any) -> object:
         """Return what else the result depends on (ComfyUI: ``IS_CHANGED``), e.g. a file's hash.
 

@@ -1,0 +1,1 @@
+"""The sample workflows, as JSON files."""
