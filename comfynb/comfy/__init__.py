@@ -2,6 +2,18 @@
 
 from comfynb.comfy.address import Address, parse_address
 from comfynb.comfy.client import ComfyClient
+from comfynb.comfy.compare import Difference, diff_prompts, same_prompt
+from comfynb.comfy.convert import (
+    Conversion,
+    ConversionReport,
+    Remark,
+    convert,
+    dynamic_choices,
+    is_api_prompt,
+    is_ui_workflow,
+    resolve_dynamic_prompt,
+    to_api_prompt,
+)
 from comfynb.comfy.credentials import (
     BasicAuth,
     BearerAuth,
@@ -32,6 +44,9 @@ from comfynb.comfy.events import (
     parse_frame,
 )
 from comfynb.comfy.files import safe_name
+from comfynb.comfy.graph import find_cycle, is_link
+from comfynb.comfy.object_info import InputSpec, NodeClass, ObjectInfo, OutputSpec
+from comfynb.comfy.problems import Problem
 from comfynb.comfy.protocol import (
     Accepted,
     CancelResult,
@@ -49,6 +64,7 @@ from comfynb.comfy.protocol import (
     is_prompt_id,
     new_prompt_id,
 )
+from comfynb.comfy.refusal import explain_refusal, refusal_problems
 from comfynb.comfy.socket import EventStream
 
 __all__ = [
@@ -59,8 +75,11 @@ __all__ = [
     "CancelResult",
     "ComfyClient",
     "Connected",
+    "Conversion",
+    "ConversionReport",
     "Credentials",
     "Device",
+    "Difference",
     "Disconnected",
     "DownloadedFile",
     "Event",
@@ -76,15 +95,21 @@ __all__ = [
     "FileRef",
     "HeaderAuth",
     "HistoryEntry",
+    "InputSpec",
+    "NodeClass",
     "NodeFailure",
     "NodeProgress",
     "NodeState",
+    "ObjectInfo",
+    "OutputSpec",
     "Preview",
+    "Problem",
     "Progress",
     "PromptState",
     "Queue",
     "QueueItem",
     "QueueStatus",
+    "Remark",
     "Secret",
     "ServerInfo",
     "SystemStats",
@@ -92,9 +117,21 @@ __all__ = [
     "TextOutput",
     "TokenAuth",
     "Unknown",
+    "convert",
+    "diff_prompts",
+    "dynamic_choices",
+    "explain_refusal",
+    "find_cycle",
+    "is_api_prompt",
+    "is_link",
     "is_prompt_id",
+    "is_ui_workflow",
     "new_prompt_id",
     "parse_address",
     "parse_frame",
+    "refusal_problems",
+    "resolve_dynamic_prompt",
     "safe_name",
+    "same_prompt",
+    "to_api_prompt",
 ]

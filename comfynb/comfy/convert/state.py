@@ -1,0 +1,391 @@
+"""One saved node as the front-end would have it after loading: its widgets' values, its inputs."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from comfynb.comfy.convert.layout import (
+    CONTROL_MODES,
+    Autogrow,
+    Layout,
+    Socket,
+    Widget,
+    autogrow_of,
+    group_rows,
+    has_widget,
+    sub_inputs,
+    widgets_of,
+)
+from comfynb.comfy.convert.model import Link, Node
+from comfynb.comfy.object_info import (
+    AUTOGROW,
+    DYNAMIC_COMBO,
+    DYNAMIC_GROUP,
+    MATCH_TYPE,
+    InputSpec,
+)
+
+__all__ = ["NO_VALUE", "Entry", "NodeState", "configure", "configure_unknown"]
+
+
+class _NoValue:
+    def __repr__(self) -> str:
+        return "NO_VALUE"
+
+
+NO_VALUE: Any = _NoValue()
+"""Stands where the front-end has no value at all, so that the prompt gets no such input."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """An input of a configured node; ``widget`` tells that a widget stands behind it."""
+
+    name: str
+    type: str
+    link: Link | None = None
+    widget: bool = False
+
+
+@dataclass(slots=True)
+class NodeState:
+    """A node's widgets and inputs. ``remarks`` are sentences about what had to be guessed."""
+
+    node: Node
+    layout: Layout | None
+    widgets: dict[str, Widget] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
+    inputs: list[Entry] = field(default_factory=list)
+    guesses: list[str] = field(default_factory=list)
+    doubts: list[tuple[str, str]] = field(default_factory=list)
+    """``(input name, what looks wrong)``."""
+    lost_links: list[str] = field(default_factory=list)
+    by_link: dict[str, Entry] = field(default_factory=dict)
+
+    def entry(self, name: str) -> Entry | None:
+        """The input of that name."""
+        return next((entry for entry in self.inputs if entry.name == name), None)
+
+    def entry_of(self, link: Link) -> Entry | None:
+        """The input that a link ends in."""
+        return self.by_link.get(link.key)
+
+
+class _Saved:
+    """The saved values of one node, handed out by place or by name."""
+
+    def __init__(
+        self, positional: list[Any] | None, named: Mapping[str, Any] | None, *, by_name: bool
+    ) -> None:
+        self.positional = positional or []
+        self.named = named or {}
+        self.by_name = by_name
+        self.place = 0
+
+    def take(self, widget: Widget) -> Any:
+        if self.by_name:
+            return self.named.get(widget.name, NO_VALUE)
+        if not widget.saved:
+            return NO_VALUE
+        place = self.place
+        self.place += 1
+        return self.positional[place] if place < len(self.positional) else NO_VALUE
+
+
+def configure(node: Node, layout: Layout) -> NodeState:
+    """Restore a node of a known class."""
+    state = NodeState(node, layout)
+    rows = _linked_rows(node)
+    if isinstance(node.values, dict):
+        _restore(state, layout, _Saved(None, node.values, by_name=True), rows)
+        _keep_undeclared(state, node.values)
+    else:
+        positional = _migrated(node.values or [], layout)
+        _restore(state, layout, _Saved(positional, None, by_name=False), rows)
+        if node.named and state.doubts and _covers(node.named, state):
+            # The list has slipped, but the file also says which value belongs to which name.
+            second = NodeState(node, layout)
+            _restore(second, layout, _Saved(None, node.named, by_name=True), rows)
+            if len(second.doubts) < len(state.doubts):
+                slipped = ", ".join(name for name, _ in state.doubts)
+                second.guesses.append(f"widgets_values has slipped ({slipped}): read by name")
+                state = second
+    _connect(state)
+    return state
+
+
+def _linked_rows(node: Node) -> set[str]:
+    links = node.graph.links
+    return {slot.name for slot in node.inputs if slot.link is not None and slot.link in links}
+
+
+def _covers(named: Mapping[str, Any], state: NodeState) -> bool:
+    return all(name in named for name, widget in state.widgets.items() if widget.sent)
+
+
+def _migrated(values: list[Any], layout: Layout) -> list[Any]:
+    """Leave out what an old file saved for widgets that are gone or are no longer saved.
+
+    The front-end does so only where the counts fit one another exactly.
+    """
+    if layout.regroups:
+        return values
+    widgets = (*layout.early, *_initial(layout.widgets))
+    saved = sum(widget.saved for widget in widgets)
+    if not any(layout.forced) and len(values) == saved:
+        return values
+    compact = [
+        value for place, value in enumerate(values) if place >= len(widgets) or widgets[place].saved
+    ]
+    if len(compact) == len(layout.forced):
+        aligned = compact
+    elif len(values) == len(layout.forced):
+        aligned = values
+    else:
+        return values
+    return [value for place, value in enumerate(aligned) if not layout.forced[place]]
+
+
+def _initial(widgets: Iterable[Widget]) -> Iterator[Widget]:
+    """Yield the widgets of a new node: each dynamic combo shows its first choice's inputs."""
+    for widget in widgets:
+        yield widget
+        if widget.spec is not None and widget.spec.type == DYNAMIC_COMBO:
+            for spec in sub_inputs(widget.spec, widget.name, widget.default):
+                if has_widget(spec):
+                    yield from _initial(widgets_of(spec))
+
+
+def _restore(state: NodeState, layout: Layout, saved: _Saved, linked: set[str]) -> None:
+    sockets: list[Entry] = []
+    for socket in layout.sockets:
+        if isinstance(socket, Socket):
+            sockets.append(Entry(socket.name, socket.type))
+        else:
+            _grow(state, socket, saved, linked, sockets)
+    entries: list[Entry] = []
+    for widget in layout.early:
+        _take(state, widget, saved, linked, entries)
+    for widget in layout.widgets:
+        _take(state, widget, saved, linked, entries)
+    state.inputs = sockets + entries
+    if layout.node_class.name == "CustomCombo":
+        _restore_options(state, saved)
+
+
+def _take(
+    state: NodeState, widget: Widget, saved: _Saved, linked: set[str], entries: list[Entry]
+) -> None:
+    value = saved.take(widget)
+    spec = widget.spec
+    if value is NO_VALUE:
+        value = NO_VALUE if widget.default is None else widget.default
+    elif spec is not None:
+        if value is None and spec.choices:
+            value = spec.choices[0]
+        doubt = doubt_about(spec, value) if widget.sent else ""
+        if doubt:
+            state.doubts.append((widget.name, doubt))
+    elif widget.control and not saved.by_name and value not in CONTROL_MODES:
+        state.doubts.append((widget.name, "no control mode stands in its place"))
+    state.widgets[widget.name] = widget
+    state.values[widget.name] = value
+    if spec is None:
+        return
+    if not spec.socketless and spec.type != DYNAMIC_GROUP:
+        entries.append(Entry(widget.name, spec.type, widget=True))
+    if spec.type == DYNAMIC_COMBO:
+        _add_all(state, sub_inputs(spec, widget.name, value), saved, linked, entries)
+    elif spec.type == DYNAMIC_GROUP:
+        _add_all(state, group_rows(spec, widget.name, value), saved, linked, entries)
+
+
+def _add_all(
+    state: NodeState,
+    specs: Iterable[InputSpec],
+    saved: _Saved,
+    linked: set[str],
+    entries: list[Entry],
+) -> None:
+    for spec in specs:
+        if spec.type == AUTOGROW:
+            _grow(state, autogrow_of(spec), saved, linked, entries)
+            continue
+        given = spec
+        if spec.type == MATCH_TYPE:
+            given = replace(spec, type=spec.socket)
+        if has_widget(given):
+            for widget in widgets_of(given):
+                _take(state, widget, saved, linked, entries)
+        else:
+            entries.append(Entry(given.name, given.type))
+
+
+def _grow(
+    state: NodeState, group: Autogrow, saved: _Saved, linked: set[str], entries: list[Entry]
+) -> None:
+    """Add as many rows as the front-end shows: one more than are linked."""
+    known = [row for row in map(group.row_of, linked) if row is not None]
+    wanted = max(1, group.at_least + 1, max(known, default=-1) + 2)
+    for number in range(min(wanted, group.at_most)):
+        _add_all(state, group.row(number), saved, linked, entries)
+
+
+def _restore_options(state: NodeState, saved: _Saved) -> None:
+    """Give a CustomCombo its options; a new empty one appears after each that is filled."""
+    number = 1
+    while True:
+        name = f"option{number}"
+        if not state.values.get(name) or number > 1000:
+            break
+        number += 1
+        extra = Widget(f"option{number}", default="")
+        value = saved.take(extra)
+        state.widgets[extra.name] = extra
+        state.values[extra.name] = "" if value is NO_VALUE else value
+    options = [state.values[name] for name in state.values if name.startswith("option")]
+    choice = state.values.get("choice")
+    state.values["index"] = options.index(choice) if choice in options else -1
+
+
+def _keep_undeclared(state: NodeState, values: Mapping[str, Any]) -> None:
+    """Keep plain values that the class does not declare.
+
+    Extensions that save a mapping (VideoHelperSuite) pass on inputs that depend on a format chosen.
+    """
+    for name, value in values.items():
+        if name not in state.widgets and isinstance(value, str | int | float | bool):
+            state.widgets[name] = Widget(name)
+            state.values[name] = value
+
+
+def _connect(state: NodeState) -> None:
+    """Attach the links, by input name first: slot numbers in old files count other slots."""
+    node = state.node
+    graph = node.graph
+    by_name = {entry.name: entry for entry in state.inputs}
+    taken: set[str] = set()
+    for slot in node.inputs:
+        link = graph.links.get(slot.link) if slot.link is not None else None
+        if link is not None and link.target != node.id:
+            state.lost_links.append(slot.name)
+            link = None
+        entry = by_name.get(slot.name)
+        if entry is None:
+            if slot.widget is not None and slot.widget not in state.widgets:
+                # An input made of a widget that the class no longer has goes with it.
+                if link is not None:
+                    state.lost_links.append(slot.name)
+                    taken.add(link.key)
+                continue
+            entry = Entry(slot.name, slot.type, widget=slot.widget is not None)
+            state.inputs.append(entry)
+            by_name[slot.name] = entry
+        if link is not None and entry.link is None:
+            entry.link = link
+            state.by_link[link.key] = entry
+            taken.add(link.key)
+    for link in graph.arrivals.get(node.id, ()):
+        if link.key in taken:
+            continue
+        place = link.target_slot
+        if place < len(state.inputs) and state.inputs[place].link is None:
+            state.inputs[place].link = link
+            state.by_link[link.key] = state.inputs[place]
+
+
+def configure_unknown(node: Node) -> NodeState:
+    """Restore a node of a class that the server does not have, from what the file says alone."""
+    state = NodeState(node, None)
+    names = [slot.widget for slot in node.inputs if slot.widget is not None]
+    if isinstance(node.values, dict):
+        _keep_undeclared(state, node.values)
+    elif node.named:
+        for name, value in node.named.items():
+            if isinstance(name, str):
+                state.widgets[name] = Widget(name)
+                state.values[name] = value
+    elif node.values:
+        _guess(state, names, node.values)
+    for slot in node.inputs:
+        state.inputs.append(Entry(slot.name, slot.type, widget=slot.widget is not None))
+    _connect(state)
+    return state
+
+
+def _guess(state: NodeState, names: list[str], values: list[Any]) -> None:
+    """Deal saved values out to the names of the inputs that have widgets."""
+    place = 0
+    surplus = len(values) - len(names)
+    for name in names:
+        if place >= len(values):
+            break
+        state.widgets[name] = Widget(name)
+        state.values[name] = values[place]
+        place += 1
+        follows_seed = isinstance(values[place - 1], int) and "seed" in name.lower()
+        if surplus > 0 and follows_seed and place < len(values) and _is_mode(values[place]):
+            place += 1
+            surplus -= 1
+    if names:
+        state.guesses.append("the class is unknown here: values were assigned by position")
+    if surplus:
+        state.guesses.append(f"{surplus} saved values belong to no input that the file names")
+
+
+def _is_mode(value: object) -> bool:
+    return isinstance(value, str) and value in CONTROL_MODES
+
+
+def doubt_about(spec: InputSpec, value: object) -> str:
+    """Say what is wrong with a value of this type, or nothing: the mark of a slipped list."""
+    wrong = False
+    match spec.widget:
+        case "INT" | "FLOAT":
+            wrong = isinstance(value, bool) or not isinstance(value, int | float)
+            if isinstance(value, str):
+                wrong = not _reads_as_number(value)
+        case "BOOLEAN":
+            wrong = not isinstance(value, bool) and value not in (0, 1)
+        case "STRING":
+            wrong = isinstance(value, bool | list | dict)
+        case "COMBO":
+            wrong = _strange_choice(spec, value)
+    if not wrong:
+        return ""
+    return f"holds {type_words(value)} where {spec.widget} belongs"
+
+
+def _strange_choice(spec: InputSpec, value: object) -> bool:
+    if not spec.choices or value in spec.choices:
+        return False
+    if isinstance(value, list):
+        return not spec.options.get("multi_select")
+    if isinstance(value, str):
+        # A file that this server lacks is no slip; a control mode in its place is one.
+        return value in CONTROL_MODES
+    return not any(type(choice) is type(value) for choice in spec.choices)
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def type_words(value: object) -> str:
+    """Name a JSON value's kind: "a text", "a number" ..."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true or false"
+        case str():
+            return "a text"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+    return "a mapping"
