@@ -34,10 +34,11 @@ class Pending(Generic[T]):
 
     __slots__ = ("__weakref__", "_future", "_looked", "_what")
 
-    def __init__(self, what: str = "store call") -> None:
+    def __init__(self, what: str = "store call", *, matters: bool = True) -> None:
+        """``matters``: a failure changes something even if nobody waits (a write does)."""
         self._future: Future[T] = Future()
         self._what = what
-        self._looked = False
+        self._looked = not matters
 
     @classmethod
     def of(cls, value: T, what: str = "store call") -> "Pending[T]":

@@ -158,7 +158,7 @@ class Store:
 
         It may be run again from the start when another program needed the file meanwhile.
         """
-        pending: Pending[T] = Pending(what)
+        pending: Pending[T] = Pending(what, matters=False)
 
         def run(session: Session) -> T:
             view = View(session)
@@ -188,7 +188,7 @@ class Store:
         if isinstance(most, bool) or not isinstance(most, int) or most < 0:
             raise UsageError(f"limit must be a whole number from 0, not {limit!r:.40}")
         values = list(params or ())
-        pending: Pending[Table] = Pending("sql")
+        pending: Pending[Table] = Pending("sql", matters=False)
 
         def run(session: Session) -> Table:
             if not session.only_reads(query):
@@ -213,7 +213,7 @@ class Store:
 
     def ready(self) -> Pending[None]:
         """Open the file if it is not open: raises whatever is wrong with it."""
-        pending: Pending[None] = Pending("open")
+        pending: Pending[None] = Pending("open", matters=False)
         self.submit(Op(pending, lambda _, calls: [None] * len(calls), keys=frozenset()))
         return pending
 

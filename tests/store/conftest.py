@@ -1,0 +1,156 @@
+"""What the store's tests share: a store in a temporary folder, records to put in it, children."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from comfynb.models import (
+    BackendConfig,
+    CanvasLayout,
+    CanvasNode,
+    Job,
+    NodeExecution,
+    Project,
+    PromptRecord,
+    new_id,
+)
+from comfynb.store import Store, open_store
+
+PROGRAMS = Path(__file__).parent / "programs"
+REPO = Path(__file__).resolve().parents[2]
+
+
+class Make:
+    """Records for tests; each call gives new ids."""
+
+    backend = BackendConfig(id="b1", name="PC1 - RTX 4090", host="gpu1", tags=["fast"])
+    project = Project(id="p1", name="Runs")
+
+    @staticmethod
+    def job(nodes: int = 1, project_id: str = "p1", **fields: Any) -> Job:
+        canvas = CanvasLayout(
+            nodes=[
+                CanvasNode(id=f"n{i}", node_type="workflow", position=(i, 0)) for i in range(nodes)
+            ]
+        )
+        job_id = new_id()
+        executions = [
+            NodeExecution(id=new_id(), job_id=job_id, canvas_node_id=f"n{i}") for i in range(nodes)
+        ]
+        return Job(
+            id=job_id,
+            project_id=project_id,
+            canvas_snapshot=canvas,
+            node_executions=executions,
+            **fields,
+        )
+
+    @staticmethod
+    def prompt(job: Job, node: int = 0, **fields: Any) -> PromptRecord:
+        return PromptRecord(
+            job_id=job.id,
+            node_execution_id=job.node_executions[node].id,
+            backend_id="b1",
+            **fields,
+        )
+
+
+@pytest.fixture(scope="session")
+def make() -> type[Make]:
+    return Make
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    """Where a store may be opened; nothing is there yet."""
+    return str(tmp_path / "lab.duckdb")
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Store]]:
+    """Opens stores, and closes them after the test."""
+    stores: list[Store] = []
+
+    def open_(place: str, **options: Any) -> Store:
+        store = open_store(place, **options)
+        stores.append(store)
+        return store
+
+    yield open_
+    for store in stores:
+        store.close().result(30)
+
+
+@pytest.fixture
+def store(place: str, opened: Callable[..., Store]) -> Store:
+    """An open store with one backend and one project."""
+    store = opened(place)
+    store.put(Make.backend, Make.project).result(30)
+    return store
+
+
+class Child:
+    """A Python program of tests/store/programs in a process of its own, spoken to in lines."""
+
+    def __init__(self, program: str, *args: object) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(REPO)}
+        self.process = subprocess.Popen(
+            [sys.executable, str(PROGRAMS / program), *map(str, args)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+
+    def read(self) -> str:
+        """The next line it prints; '' when it has ended."""
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def rest(self) -> list[str]:
+        """All lines up to its end."""
+        assert self.process.stdout is not None
+        return self.process.stdout.read().splitlines()
+
+    def say(self, line: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(30)
+
+    def end(self) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.stdout.close()
+
+
+@pytest.fixture
+def child() -> Iterator[Callable[..., Child]]:
+    """Starts programs, and sees to it that none outlives its test."""
+    children: list[Child] = []
+
+    def start(program: str, *args: object) -> Child:
+        children.append(Child(program, *args))
+        return children[-1]
+
+    yield start
+    for one in children:
+        if one.process.poll() is None:
+            one.kill()
+        for stream in (one.process.stdin, one.process.stdout):
+            if stream is not None and not stream.closed:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
