@@ -30,6 +30,14 @@ def find_chromium() -> str | None:
     )
 
 
+def why_no_chromium() -> str:
+    """Return what tests/setup_browser.sh said when it could not install one."""
+    said = REPO / "build" / "no-chromium"
+    if said.is_file():
+        return said.read_text().strip()
+    return "no Chromium here: tests/setup_browser.sh installs one or says why it cannot"
+
+
 def pytest_report_header() -> list[str]:
     return [
         f"shared material: {SHARED}" if SHARED.is_dir() else f"shared material: NONE at {SHARED}",
@@ -42,11 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_faults = pytest.mark.skip(
         reason="COMFYNB_TEST_URL names a real server, which has no fault switches"
     )
-    no_browser = pytest.mark.skip(
-        reason="no Chromium here: tests/setup_browser.sh installs one or says why it cannot"
-    )
+    no_browser = pytest.mark.skip(reason=why_no_chromium())
     chromium = find_chromium()
     for item in items:
+        if item.get_closest_marker("kill"):  # one at a time: they count on a machine that answers
+            item.add_marker(pytest.mark.xdist_group("kill"))
         if SERVER and item.get_closest_marker("faults"):
             item.add_marker(no_faults)
         if not chromium and item.get_closest_marker("browser"):
@@ -72,7 +80,7 @@ def chromium() -> str:
     """The path of a Chromium."""
     path = find_chromium()
     if path is None:
-        pytest.skip("no Chromium here: tests/setup_browser.sh installs one or says why it cannot")
+        pytest.skip(why_no_chromium())
     return path
 
 

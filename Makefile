@@ -1,0 +1,68 @@
+# make demo   a real workflow on two sandbox backends, from a notebook, without a screen
+# make lab    the same place to work, in JupyterLab
+# make test   everything that CI checks
+#
+# All of it lives in $(VENV); PYTHON=python3.13 picks the interpreter that makes it.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+LINTED := comfynb tests benchmarks notebooks
+
+.PHONY: help demo lab test lint types layers unit browser notebooks bench format clean
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+demo: $(VENV)/.installed
+	$(BIN)/comfynb demo
+
+lab: $(VENV)/.installed
+	$(BIN)/comfynb lab
+
+test: lint types layers unit browser notebooks
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/ruff format --check $(LINTED)
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+layers: $(VENV)/.installed-test
+	$(BIN)/lint-imports
+
+# The same examples every time, so that a failure in CI is one here too.
+unit browser notebooks: export COMFYNB_HYPOTHESIS = same
+
+unit: $(VENV)/.installed-test
+	$(PYTEST) -n 2 --dist loadgroup -m "not browser"
+
+browser: $(VENV)/.installed-test
+	tests/setup_browser.sh
+	$(PYTEST) -m browser
+
+# A copy is run, so that what the notebooks write stays out of the tree.
+notebooks: $(VENV)/.installed-test
+	rm -rf build/notebooks && mkdir -p build && cp -R notebooks build/notebooks
+	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --timeout=330 build/notebooks
+
+bench: $(VENV)/.installed-test
+	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python "$$benchmark"; done
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix $(LINTED)
+	$(BIN)/ruff format $(LINTED)
+
+# What make made, never what people made.
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find comfynb tests benchmarks agent -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: pyproject.toml scripts/install.sh
+	scripts/install.sh $(VENV)
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	scripts/install.sh $(VENV) test
+	@touch $@
