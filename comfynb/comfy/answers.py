@@ -1,5 +1,6 @@
 """What a server's odd answers and broken connections mean: one sentence each, without secrets."""
 
+import errno
 import json
 import socket
 import ssl
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
-import httpx
+import aiohttp
 
 from comfynb.comfy.address import Address
 from comfynb.errors import (
@@ -30,7 +31,7 @@ _LOGIN_WORDS = ("login", "log-in", "signin", "sign-in", "oauth", "auth", "sso", 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One complete answer; ``headers`` by lower-case name."""
+    """One complete answer; ``headers`` whatever their case."""
 
     status: int
     headers: Mapping[str, str]
@@ -162,33 +163,25 @@ class Judge:
 
     # Broken connections
 
-    def failure(self, error: httpx.HTTPError) -> BackendError:
+    def failure(self, error: aiohttp.ClientError | TimeoutError) -> BackendError:
         """Say what a failure of the connection means, in a new exception."""
-        if isinstance(error, httpx.ConnectTimeout):
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
             return self.unreachable(
                 "does not answer: check that the machine is on and that no firewall drops"
                 f" connections to port {self.address.port}"
             )
-        if isinstance(error, httpx.PoolTimeout):
-            return self.unreachable("has every connection busy: wait for its transfers to end")
-        if isinstance(error, httpx.ProxyError):
+        if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
             return self.unreachable(
-                "is behind a proxy (HTTP_PROXY or HTTPS_PROXY) that refused the connection: add"
+                "is behind a proxy (HTTP_PROXY or HTTPS_PROXY) that lets nothing through: add"
                 f" {self.address.host} to NO_PROXY if it needs none"
             )
-        if isinstance(error, httpx.ConnectError | httpx.UnsupportedProtocol):
+        if isinstance(error, aiohttp.ClientConnectorError | ssl.SSLError):
             return self.unreachable(why_no_connection(error, self.address))
-        if isinstance(error, httpx.TimeoutException):
+        if isinstance(error, TimeoutError):
             return self.too_slow()
-        if isinstance(error, httpx.RemoteProtocolError) and "illegal" in str(error):
+        if isinstance(error, aiohttp.ClientResponseError):
             return NotComfyUI(
                 f"{self.label} does not speak HTTP: check the port ({self.address.port}).",
-                backend=self.name,
-            )
-        if isinstance(error, httpx.DecodingError):
-            return ServerError(
-                f"{self.label} sent an answer that cannot be decoded or is far too large:"
-                " check that it is ComfyUI.",
                 backend=self.name,
             )
         return self.broke_off()
@@ -229,7 +222,7 @@ def why_no_connection(error: BaseException, address: Address) -> str:
             )
         if isinstance(cause, ssl.SSLError):
             return f"does not speak TLS on port {port}: try http:// instead of https://"
-        if isinstance(cause, ConnectionRefusedError):
+        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
             return (
                 "refuses connections: start ComfyUI there, with --listen if it is another machine,"
                 f" and check the port ({port})"

@@ -278,15 +278,7 @@ class ComfyClient:
         A client has one stream: a new one ends the one before, whose socket is closed first, since
         two sockets with one client id make one of them deaf.
         """
-        transport = self._transport
-        socket = Socket(
-            transport.judge,
-            client_id=self.client_id,
-            credentials=transport.credentials,
-            ssl_context=transport.ssl_context,
-            proxy=transport.proxy,
-            timeout=transport.timeout,
-        )
+        socket = Socket(self._transport, self.client_id)
         self._events = EventStream(socket, after=self._events)
         return self._events
 

@@ -67,10 +67,10 @@ def _check_header(name: str, value: str, *, what: str) -> None:
         raise InvalidValue(f"{name!r} cannot be the name of an HTTP header.")
     if name.lower() in _FRAMING:
         raise InvalidValue(f"The header {name} belongs to HTTP itself and cannot carry {what}.")
-    if any(ord(c) < 0x20 or ord(c) == 0x7F or ord(c) > 0xFF for c in value):
+    if not (value.isascii() and value.isprintable()):
         message = (
             f"The {what} for header {name} holds a character that HTTP headers cannot carry"
-            " (a line break, say): check that it was copied whole and without a newline."
+            " (a line break, say): check that it was copied without one."
         )
         raise InvalidValue(message)
 

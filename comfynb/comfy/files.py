@@ -12,7 +12,7 @@ from typing import BinaryIO
 from comfynb.comfy.answers import Reply
 from comfynb.comfy.protocol import DownloadedFile, FileRef
 from comfynb.comfy.transport import Transport
-from comfynb.errors import InvalidValue, NotFound, ServerError
+from comfynb.errors import BackendUnreachable, InvalidValue, NotFound, ServerError
 
 __all__ = ["download", "safe_name", "upload", "view"]
 
@@ -206,15 +206,22 @@ async def upload(
         "Content-Type: application/octet-stream\r\n\r\n"
     )
     before, after = head.encode("utf-8", "replace"), f"\r\n--{boundary}--\r\n".encode()
-    reply = await transport.post(
-        "/upload/image",
-        before + source + after
-        if isinstance(source, bytes)
-        else _body(before, source, size, after),
-        content_type=f"multipart/form-data; boundary={boundary}",
-        content_length=len(before) + size + len(after),
-        wait=max(60.0, transport.timeout),
-    )
+    headers = {
+        "Content-Type": f"multipart/form-data; boundary={boundary}",
+        "Content-Length": str(len(before) + size + len(after)),
+    }
+    wait = max(60.0, transport.timeout)
+    if isinstance(source, bytes):
+        reply = await transport.post("/upload/image", before + source + after, headers, wait=wait)
+    else:
+        body = _Body(before, source, size, after)
+        try:
+            reply = await transport.post("/upload/image", body, headers, wait=wait)
+        except BackendUnreachable:
+            if body.error is None:
+                raise
+        if body.error is not None:
+            raise body.error
     judge = transport.judge
     if reply.status == 413:
         raise _too_large(transport, filename, size, limit)
@@ -246,21 +253,36 @@ def _size_of(path: Path) -> int:
     return size
 
 
-async def _body(before: bytes, path: Path, size: int, after: bytes) -> AsyncGenerator[bytes]:
-    """Yield exactly the bytes that were announced."""
-    yield before
-    left = size
-    file = await asyncio.to_thread(path.open, "rb")
-    try:
-        while left:
-            chunk = await asyncio.to_thread(file.read, min(_CHUNK, left))
-            if not chunk:
-                raise InvalidValue(f"{str(path)!r} became shorter while it was sent: try again.")
-            left -= len(chunk)
-            yield chunk
-    finally:
-        await asyncio.to_thread(file.close)
-    yield after
+class _Body:
+    """Exactly the bytes that were announced; ``error`` tells why they could not be had."""
+
+    def __init__(self, before: bytes, path: Path, size: int, after: bytes) -> None:
+        self._before, self._path, self._size, self._after = before, path, size, after
+        self.error: InvalidValue | None = None
+
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
+        yield self._before
+        left = self._size
+        try:
+            file = await asyncio.to_thread(self._path.open, "rb")
+            try:
+                while left:
+                    chunk = await asyncio.to_thread(file.read, min(_CHUNK, left))
+                    if not chunk:
+                        break
+                    left -= len(chunk)
+                    yield chunk
+            finally:
+                await asyncio.to_thread(file.close)
+        except OSError as error:
+            self.error = InvalidValue(f"{str(self._path)!r} cannot be read: {error.strerror}.")
+            raise
+        if left:
+            self.error = InvalidValue(
+                f"{str(self._path)!r} became shorter while it was sent: try again."
+            )
+            raise self.error
+        yield self._after
 
 
 def _too_large(transport: Transport, filename: str, size: int, limit: int | None) -> ServerError:

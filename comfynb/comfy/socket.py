@@ -2,33 +2,26 @@
 
 import asyncio
 import json
-import logging
 import random
-import ssl
-from collections.abc import Awaitable
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlencode
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidProxy,
-    InvalidStatus,
-    ProxyError,
-)
+import aiohttp
 
-from comfynb.comfy.answers import Judge, why_no_connection
-from comfynb.comfy.credentials import Credentials
 from comfynb.comfy.events import Connected, Disconnected, Event, parse_frame
 from comfynb.comfy.mailbox import Mailbox
-from comfynb.errors import AuthenticationRequired
+from comfynb.comfy.transport import RefusedRedirectError, Transport
+from comfynb.errors import AuthenticationRequired, BackendError
 
 __all__ = ["EventStream", "Socket"]
 
+Connection = aiohttp.ClientWebSocketResponse[bool]
+
 _HELLO = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 _MAX_MESSAGE = 64 * 2**20
+# Seconds of silence after which a ping is sent; its answer may take half as long. A node that
+# hogs the server's interpreter keeps it from answering for many seconds.
+_HEARTBEAT = 40.0
 # The server forgets a client's socket when the handler of an older one with the same id ends, even
 # if a newer one is open by then: so the old one is closed, and given time to be gone, first.
 _GONE = 0.3
@@ -37,97 +30,55 @@ _LONGEST_PAUSE = 5.0
 _STEADY = 10.0
 _PATIENCE_WITH_CONSUMER = 5.0
 
-# Of its own and below every configuration: websockets logs the handshake's URL and headers, with
-# the secrets in them, at DEBUG.
-_LOGGER = logging.Logger("comfynb.comfy.socket", logging.CRITICAL)  # noqa: LOG001
-
-
-class _Connect(connect):
-    """Connects to the one address that it was given."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        """Follow no redirect: the credentials were given for this server."""
-        return exc
-
 
 class Socket:
-    """How to connect: everything that a connection attempt needs. ``timeout`` in seconds."""
+    """Opens the websocket of the server behind ``transport``, for one ``client_id``."""
 
     def __init__(
-        self,
-        judge: Judge,
-        *,
-        client_id: str,
-        credentials: Credentials | None,
-        ssl_context: ssl.SSLContext | None,
-        proxy: str | None,
-        timeout: float = 10.0,
-        ping_interval: float = 10.0,
-        ping_timeout: float = 30.0,
+        self, transport: Transport, client_id: str, *, heartbeat: float = _HEARTBEAT
     ) -> None:
-        self.judge = judge
-        self.client_id = client_id
-        self.timeout = timeout
-        self._credentials = credentials
-        self._ssl = ssl_context
-        self._proxy = proxy
-        self._ping_interval = ping_interval
-        self._ping_timeout = ping_timeout
+        self.transport = transport
+        self.judge = transport.judge
+        self._client_id = client_id
+        self._heartbeat = heartbeat
 
-    async def connect(self) -> ClientConnection | str | AuthenticationRequired:
+    async def connect(self) -> Connection | str | AuthenticationRequired:
         """Return a connection, or why there is none; nothing of the library's is raised."""
         try:
-            return await self._handshake()
-        except InvalidStatus as error:
-            status = error.response.status_code
-            if status in {401, 403}:
-                challenge = error.response.headers.get("WWW-Authenticate", "")
-                return self.judge.refused(status, challenge)
+            async with asyncio.timeout(self.transport.timeout):
+                connection: Connection = await self.transport.websocket(
+                    {"clientId": self._client_id},
+                    heartbeat=self._heartbeat,
+                    max_msg_size=_MAX_MESSAGE,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=1.0),
+                    # A text that is not UTF-8 would end the connection.
+                    decode_text=False,
+                )
+                return connection
+        except RefusedRedirectError as error:
+            try:
+                self.judge.check(error.reply, "/ws")
+            except BackendError as meaning:
+                return str(meaning)
+            return f"{self.judge.label} redirects the websocket: check its address."
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status in {401, 403}:
+                challenge = error.headers.get("WWW-Authenticate", "") if error.headers else ""
+                return self.judge.refused(error.status, challenge)
             said = "check that the proxy in front of it passes websockets on"
-            return f"{self.judge.label} answered the websocket with HTTP {status}: {said}."
-        except (ProxyError, InvalidProxy):
-            said = "the proxy that the environment names lets no websocket through"
-            return f"{self.judge.label} cannot be reached: {said}."
-        except InvalidHandshake:
-            said = "check that ComfyUI itself listens there"
-            return f"{self.judge.label} does not answer as a websocket should: {said}."
+            return f"{self.judge.label} answers the websocket with HTTP {error.status}: {said}."
         except TimeoutError:
             said = "check whether it is overloaded, and the network"
-            return f"{self.judge.label} did not answer the websocket in time: {said}."
-        except OSError as error:
-            return f"{self.judge.label} {why_no_connection(error, self.judge.address)}."
+            return f"{self.judge.label} did not open the websocket in time: {said}."
+        except aiohttp.ClientError as error:
+            return str(self.judge.failure(error))
         except asyncio.CancelledError as error:
             cancelled = asyncio.CancelledError(*error.args)
         # Raised anew, without the frames that hold the signed request.
         raise cancelled
 
-    def _handshake(self) -> Awaitable[ClientConnection]:
-        query = {"clientId": self.client_id}
-        headers = {}
-        if self._credentials is not None:
-            query |= self._credentials.query()
-            headers = self._credentials.headers()
-        return _handshake(
-            _Connect(
-                f"{self.judge.address.ws_url}?{urlencode(query)}",
-                additional_headers=headers,
-                user_agent_header="comfynb",
-                # Nothing on a local network is worth the time that compressing takes.
-                compression=None,
-                proxy=self._proxy,
-                open_timeout=self.timeout,
-                ping_interval=self._ping_interval,
-                ping_timeout=self._ping_timeout,
-                close_timeout=1.0,
-                max_size=_MAX_MESSAGE,
-                logger=_LOGGER,
-                ssl=self._ssl,
-            )
-        )
 
-
-async def _handshake(connecting: connect) -> ClientConnection:
-    return await connecting
+_CARRIES_DATA = {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}
 
 
 class EventStream:
@@ -144,8 +95,8 @@ class EventStream:
         self._after = after
         self._mailbox = Mailbox()
         self._task: asyncio.Task[None] | None = None
-        self._connection: ClientConnection | None = None
-        self._closing: asyncio.Task[None] | None = None
+        self._connection: Connection | None = None
+        self._closing: asyncio.Task[bool] | None = None
         self._reopening: str | None = None
         self._hurry = asyncio.Event()
         self._ended_at = -_GONE
@@ -235,22 +186,23 @@ class EventStream:
             if self._mailbox.is_full:
                 await self._mailbox.wait_for_room()
 
-    async def _read(self, connection: ClientConnection) -> tuple[str, bool]:
+    async def _read(self, connection: Connection) -> tuple[str, bool]:
         """Read until the socket closes; say why it did, and whether it had spoken at all."""
         self._connection = connection
         spoken = False
         try:
-            await connection.send(_HELLO)
-            async with asyncio.timeout(self._socket.timeout):
-                spoken = self._receive(await connection.recv(decode=False))
-            while True:
-                # Not decoded there: a text that is not UTF-8 would end the connection.
-                spoken = self._receive(await connection.recv(decode=False)) or spoken
+            await connection.send_str(_HELLO)
+            async with asyncio.timeout(self._socket.transport.timeout):
+                message = await connection.receive()
+            while isinstance(message.data, bytes) and message.type in _CARRIES_DATA:
+                spoken = self._receive(message.data) or spoken
                 if self._mailbox.is_full:
                     async with asyncio.timeout(_PATIENCE_WITH_CONSUMER):
                         await self._mailbox.wait_for_room()
-        except ConnectionClosed as error:
-            reason = self._reopening or _why_closed(error)
+                message = await connection.receive()
+            reason = self._reopening or _why_closed(connection)
+        except aiohttp.ClientError:
+            reason = "the websocket broke off"
         except TimeoutError:
             # A reader that stops would hold up every client of this server, so it goes instead.
             reason = "events were not taken fast enough" if spoken else "the server said nothing"
@@ -284,11 +236,14 @@ class EventStream:
             return
 
 
-def _why_closed(error: ConnectionClosed) -> str:
-    if error.sent is not None and error.sent.code == 1009:
+def _why_closed(connection: Connection) -> str:
+    error = connection.exception()
+    if isinstance(error, aiohttp.WebSocketError) and error.code == 1009:
         return f"a message was larger than {_MAX_MESSAGE // 2**20} MiB"
-    if error.sent is not None and error.sent.code == 1011:
+    if isinstance(error, aiohttp.WebSocketError):
+        return "what the server sent is no websocket message"
+    if isinstance(error, TimeoutError):
         return "the server stopped answering on the websocket"
-    if error.rcvd is not None:
-        return f"the server closed the websocket (code {error.rcvd.code})"
-    return "the websocket broke off"
+    if connection.close_code is None or connection.close_code == 1006:
+        return "the websocket broke off"
+    return f"the server closed the websocket (code {connection.close_code})"

@@ -1,6 +1,7 @@
 """HTTP requests to one server: one connection pool, and credentials put on at the last moment."""
 
 import asyncio
+import io
 import json
 import ssl
 import urllib.request
@@ -8,32 +9,35 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
+import aiohttp
 import certifi
-import httpx
+from yarl import URL
 
 from comfynb.comfy.address import Address
 from comfynb.comfy.answers import REDIRECTS, Judge, Reply, looks_like_login
 from comfynb.comfy.credentials import Credentials
-from comfynb.errors import BackendError, ComfynbError, UsageError
+from comfynb.errors import BackendError, UsageError
 
 __all__ = ["Transport"]
 
-Headers = list[tuple[bytes, bytes]]
 Content = bytes | AsyncIterable[bytes] | None
 
 MAX_ANSWER_BYTES = 512 * 2**20
 # Shorter than aiohttp's 75 s on the server, so that it is we who drop an idle connection.
 _KEEPALIVE_SECONDS = 30.0
-_CONNECTIONS = 32
+_CONNECTIONS = 64
 _MAX_REDIRECTS = 3
+# An answer may take this many times as long as each wait for a part of it.
+_WHOLE_ANSWER = 6
+_LARGE_BODY = 2**20
 
 
 class Transport:
     """Requests to one ``address``; ``judge`` says what failures mean; ``timeout`` in seconds.
 
-    It works on httpx's transport, below its client: that halves the time per request, and nothing
-    logs a URL. Failures are raised as comfynb's own errors where no handler is active, so neither
-    the library's exceptions nor the frames that hold the signed request are on any chain.
+    Failures are raised as comfynb's own errors where no handler is active and no response is held,
+    so neither the library's exceptions (whose texts hold whole URLs) nor anything that was signed
+    is on a chain or in a traceback.
     """
 
     def __init__(
@@ -46,48 +50,54 @@ class Transport:
     ) -> None:
         self.address = address
         self.timeout = timeout
-        self.credentials = credentials
         self.judge = Judge(address, name, credentials is not None)
-        self.ssl_context: ssl.SSLContext | None = None
         self.proxy = _proxy_for(address)
-        self._http: httpx.AsyncHTTPTransport | None = None
-        self._sign = _Signer(address, credentials, timeout)
+        self._sign = Signer(address, credentials)
+        self._session: aiohttp.ClientSession | None = None
+        self._limits = _limits(timeout, timeout)
 
     async def open(self) -> None:
         """Make the pool ready; connections are made when first needed."""
-        if self._http is not None:
+        if self._session is not None:
             return
+        tls: ssl.SSLContext | bool = True
         if self.address.scheme == "https":
             # Reading the certificates takes tens of milliseconds.
-            self.ssl_context = await asyncio.to_thread(_ssl_context)
-        self._http = httpx.AsyncHTTPTransport(
-            verify=self.ssl_context or False,
-            limits=httpx.Limits(
-                max_connections=_CONNECTIONS,
-                max_keepalive_connections=_CONNECTIONS,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
+            tls = await asyncio.to_thread(_ssl_context)
+        watch_redirects = aiohttp.TraceConfig()
+        watch_redirects.on_request_redirect.append(_refuse_redirect)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=tls, limit=_CONNECTIONS, keepalive_timeout=_KEEPALIVE_SECONDS
             ),
-            proxy=self.proxy,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # No Origin: on loopback ComfyUI answers 403 to one that does not match.
+            headers={"User-Agent": "comfynb"},
+            trust_env=False,
+            trace_configs=[watch_redirects],
         )
 
     async def aclose(self) -> None:
         """Close every connection."""
-        http, self._http = self._http, None
-        if http is not None:
-            await http.aclose()
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def get(
         self, path: str, params: Mapping[str, str] | None = None, *, wait: float | None = None
     ) -> Reply:
-        """GET; follows redirects within the same origin only. ``wait``: seconds per read."""
+        """GET; follows redirects within the same origin only. ``wait``: seconds per read.
+
+        Sent once more where the connection turns out to be closed before an answer came.
+        """
         target = _target(self.address, path, params)
-        reply = await self._send("GET", target, wait=wait, again=True)
+        reply = await self._send("GET", target, wait=wait)
         for _ in range(_MAX_REDIRECTS):
             following = self._same_origin(reply, target)
             if following is None:
                 break
             target = following
-            reply = await self._send("GET", target, wait=wait, again=True)
+            reply = await self._send("GET", target, wait=wait)
         return reply
 
     async def get_json(
@@ -107,21 +117,17 @@ class Transport:
     ) -> Reply:
         """POST ``body``, once: who does not get an answer must find out what became of it."""
         content = json.dumps(body, separators=(",", ":")).encode()
-        return await self.post(path, content, content_type="application/json", wait=wait)
+        return await self.post(path, content, {"Content-Type": "application/json"}, wait=wait)
 
     async def post(
         self,
         path: str,
         content: bytes | AsyncIterable[bytes],
+        headers: Mapping[str, str],
         *,
-        content_type: str,
-        content_length: int | None = None,
         wait: float | None = None,
     ) -> Reply:
         """POST ``content``, once."""
-        headers = [(b"Content-Type", content_type.encode("ascii"))]
-        if content_length is not None:
-            headers.append((b"Content-Length", str(content_length).encode()))
         target = _target(self.address, path, None)
         return await self._send("POST", target, headers, content, wait=wait)
 
@@ -132,172 +138,175 @@ class Transport:
 
         Where the status is not 200, the body is read whole and told too.
         """
-        http = self._opened()
+        session = self._opened()
         problem: BackendError | None = None
-        # Compressed on the way, Content-Length would not be the file's.
-        headers = [(b"Accept-Encoding", b"identity")]
-        target = _target(self.address, path, params)
         try:
-            response = await http.handle_async_request(
-                self._sign("GET", target, headers, None, self.timeout)
-            )
-            try:
-                if response.status_code == 200:
-                    started(Reply(200, dict(response.headers)))
-                    async for chunk in response.aiter_bytes():
+            # Compressed on the way, Content-Length would not be the file's.
+            async with session.get(
+                self._sign.url(_target(self.address, path, params)),
+                headers=self._sign.headers({"Accept-Encoding": "identity"}),
+                timeout=_limits(self.timeout, self.timeout, streamed=True),
+                allow_redirects=False,
+                proxy=self.proxy,
+            ) as response:
+                if response.status == 200:
+                    started(Reply(200, response.headers))
+                    async for chunk in response.content.iter_any():
                         yield chunk
                 else:
-                    body = await _read(response)
-                    started(Reply(response.status_code, dict(response.headers), body))
-            finally:
-                await response.aclose()
-        except httpx.HTTPError as error:
+                    body = await self._read(response)
+                    started(Reply(response.status, response.headers, body))
+        except (aiohttp.ClientError, TimeoutError) as error:
             problem = self.judge.failure(error)
+        # It shows the signed URL wherever a traceback lists the variables.
+        response = None  # type: ignore[assignment]
         if problem is not None:
             raise problem
+
+    async def websocket(self, query: Mapping[str, str], **options: Any) -> Any:
+        """Open the websocket; raises the library's errors, which hold secrets: see Socket."""
+        return await self._opened().ws_connect(
+            self._sign.url(_target(self.address, "/ws", query)),
+            headers=self._sign.headers({}),
+            proxy=self.proxy,
+            **options,
+        )
 
     async def _send(
         self,
         method: str,
         target: str,
-        headers: Headers | None = None,
+        headers: Mapping[str, str] | None = None,
         content: Content = None,
         *,
         wait: float | None = None,
-        again: bool = False,
     ) -> Reply:
-        """Send one request and read the whole answer, whatever its status.
-
-        ``again``: send it once more where a kept connection turned out to be closed.
-        """
-        seconds = self.timeout if wait is None else wait
-        outcome = await self._try(method, target, headers or [], content, seconds)
-        if again and outcome is _STALE:
-            outcome = await self._try(method, target, headers or [], content, seconds)
+        """Send one request and read the whole answer, whatever its status."""
+        streamed = not isinstance(content, bytes | None)
+        if wait is None and not streamed:
+            limits = self._limits
+        else:
+            limits = _limits(self.timeout, wait or self.timeout, streamed=streamed)
+        outcome = await self._try(method, target, headers or {}, content, limits)
         if isinstance(outcome, Reply):
             return outcome
-        raise self.judge.broke_off() if outcome is _STALE else outcome
+        raise outcome
 
     async def _try(
-        self, method: str, target: str, headers: Headers, content: Content, seconds: float
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        content: Content,
+        limits: aiohttp.ClientTimeout,
     ) -> Reply | BaseException:
         """Return the answer, or what is to be raised."""
-        http = self._opened()
-        begun = False
+        session = self._opened()
+        large = isinstance(content, bytes) and len(content) > _LARGE_BODY
         try:
-            # Each read has a limit of its own; this one is for an answer that drips for ever.
-            async with asyncio.timeout(seconds * 6 if isinstance(content, bytes | None) else None):
-                response = await http.handle_async_request(
-                    self._sign(method, target, headers, content, seconds)
-                )
-                begun = True
-                try:
-                    body = await _read(response)
-                finally:
-                    await response.aclose()
-                return Reply(response.status_code, dict(response.headers), body)
-        except httpx.HTTPError as error:
-            if not begun and _is_closed_connection(error):
-                return _STALE
+            async with session.request(
+                method,
+                self._sign.url(target),
+                headers=self._sign.headers(headers),
+                # In one piece, a large body would hold up the event loop.
+                data=io.BytesIO(content) if large and isinstance(content, bytes) else content,
+                timeout=limits,
+                allow_redirects=False,
+                proxy=self.proxy,
+            ) as response:
+                return Reply(response.status, response.headers, await self._read(response))
+        except (aiohttp.ClientError, TimeoutError) as error:
             return self.judge.failure(error)
-        except TimeoutError:
-            return self.judge.too_slow()
-        except (OSError, ComfynbError) as error:
-            # From the content: a file that cannot be read.
+        except BackendError as error:
             return error.with_traceback(None)
         except asyncio.CancelledError as error:
             # Raised anew by the caller, without the frames that hold the signed request.
             return asyncio.CancelledError(*error.args)
 
-    def _opened(self) -> httpx.AsyncHTTPTransport:
-        if self._http is None:
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        if response.content_length is not None and response.content_length <= MAX_ANSWER_BYTES:
+            return await response.read()
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.content.iter_any():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_ANSWER_BYTES:
+                raise self.judge.not_comfyui("an answer without end", response.url.path)
+        return b"".join(parts)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
             raise UsageError(
                 f"The client for {self.judge.label} is not open: use it in 'async with'."
             )
-        return self._http
+        return self._session
 
     def _same_origin(self, reply: Reply, target: str) -> str | None:
         """Give the target that a redirect leads to, if it stays with this server."""
         location = reply.headers.get("location")
         if reply.status not in REDIRECTS or not location:
             return None
+        origin = f"{self.address.scheme}://{self.address.netloc}"
         try:
-            parts = urlsplit(
-                urljoin(f"{self.address.scheme}://{self.address.netloc}{target}", location)
-            )
+            parts = urlsplit(urljoin(origin + target, location))
             port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
             path = parts.path.encode("ascii").decode()
             query = parts.query.encode("ascii").decode()
         except ValueError:
             return None
-        origin = (parts.scheme, (parts.hostname or "").lower(), port)
-        if origin != (self.address.scheme, self.address.host, self.address.port):
+        there = (parts.scheme, (parts.hostname or "").lower(), port)
+        if there != (self.address.scheme, self.address.host, self.address.port):
             return None
         if parts.username is not None or looks_like_login(path):
             return None
         return (path or "/") + ("?" + query if query else "")
 
 
-class _Signer:
-    """Makes requests with the credentials on them; shows nothing of them."""
+class RefusedRedirectError(Exception):
+    """A redirect of the websocket's handshake: ``reply`` has status and headers."""
 
-    __slots__ = ("_base", "_connect", "_credentials", "_headers")
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.status)
+        self.reply = reply
 
-    def __init__(self, address: Address, credentials: Credentials | None, connect: float) -> None:
-        self._base = httpx.URL(f"{address.scheme}://{address.netloc}")
-        self._connect = connect
+
+async def _refuse_redirect(
+    _session: aiohttp.ClientSession,
+    _context: object,
+    params: aiohttp.TraceRequestRedirectParams,
+) -> None:
+    """Stop the library from following: the credentials were given for this server alone."""
+    params.response.close()
+    raise RefusedRedirectError(Reply(params.response.status, params.response.headers))
+
+
+class Signer:
+    """Makes URLs and headers with the credentials in them; shows nothing of them itself."""
+
+    __slots__ = ("_base", "_credentials")
+
+    def __init__(self, address: Address, credentials: Credentials | None) -> None:
+        self._base = f"{address.scheme}://{address.netloc}"
         self._credentials = credentials
-        # No Origin: on loopback ComfyUI answers 403 to one that does not match.
-        self._headers = [
-            (b"Host", self._base.netloc),
-            (b"Accept", b"*/*"),
-            (b"User-Agent", b"comfynb"),
-        ]
 
-    def __call__(
-        self, method: str, target: str, headers: Headers, content: Content, seconds: float
-    ) -> httpx.Request:
-        lines = self._headers + headers
-        if self._credentials is not None:
-            signed = self._credentials.headers()
-            lines += [(key.encode(), value.encode("latin-1")) for key, value in signed.items()]
-            query = self._credentials.query()
-            if query:
-                target += ("&" if "?" in target else "?") + urlencode(query)
-        return httpx.Request(
-            method,
-            self._base.copy_with(raw_path=target.encode("ascii")),
-            headers=lines,
-            content=content,
-            extensions={
-                "timeout": {
-                    "connect": self._connect,
-                    "read": seconds,
-                    "write": seconds,
-                    "pool": seconds * 4,
-                }
-            },
-        )
+    def url(self, target: str) -> URL:
+        """Give the URL of ``target``, a path with its query."""
+        query = self._credentials.query() if self._credentials is not None else None
+        if query:
+            target += ("&" if "?" in target else "?") + urlencode(query)
+        return URL(self._base + target, encoded=True)
+
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Give ``headers`` and those of the credentials."""
+        signed = self._credentials.headers() if self._credentials is not None else {}
+        return {**headers, **signed}
 
 
-_STALE = ConnectionResetError("a kept connection was closed")
-
-
-def _is_closed_connection(error: httpx.HTTPError) -> bool:
-    if isinstance(error, httpx.RemoteProtocolError):
-        return "disconnected" in str(error)
-    return isinstance(error, httpx.ReadError)
-
-
-async def _read(response: httpx.Response) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in response.aiter_bytes():
-        parts.append(part)
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            raise httpx.DecodingError("too large")
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+def _limits(connect: float, read: float, *, streamed: bool = False) -> aiohttp.ClientTimeout:
+    # An answer must not drip on for ever; a file may take as long as it comes.
+    whole = None if streamed else read * _WHOLE_ANSWER
+    return aiohttp.ClientTimeout(total=whole, sock_connect=connect, sock_read=read)
 
 
 def _target(address: Address, path: str, params: Mapping[str, str] | None) -> str:
