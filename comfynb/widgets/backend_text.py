@@ -25,7 +25,7 @@ def _vram(view: BackendView) -> str:
         return ""
     if view.vram_used is None:
         return mebibytes(view.vram_total)
-    return f"{mebibytes(view.vram_used)} of {mebibytes(view.vram_total)}"
+    return f"{mebibytes(view.vram_used, view.vram_total)} / {mebibytes(view.vram_total)}"
 
 
 def line_html(view: BackendView) -> str:
@@ -39,10 +39,10 @@ def line_html(view: BackendView) -> str:
     vram = f'<span class="comfynb-num">{esc(_vram(view))}</span>'
     if view.vram_total and view.vram_used is not None:
         vram += bar(100 * view.vram_used / view.vram_total, "", f"VRAM of {view.name}")
+    wrong = ""
     if view.error and view.enabled:
-        running = f'<span class="comfynb-problem">{user(sentence(view.error)[0], 200)}</span>'
-    else:
-        running = f'<span class="comfynb-cut">{user(view.running or "", 120)}</span>'
+        told = f'<span class="comfynb-problem">{user(sentence(view.error)[0], 400)}</span>'
+        wrong = f'<div class="comfynb-cell comfynb-whole">{told}</div>'
     tags = "".join(f'<span class="comfynb-tag">{user(tag, 40)}</span>' for tag in view.tags[:8])
     cells = (
         first,
@@ -50,11 +50,11 @@ def line_html(view: BackendView) -> str:
         f'<span title="{esc(one_line(view.gpu or "", 200))}">{user(view.gpu or "", 60)}</span>',
         vram,
         f'<span class="comfynb-num">{view.queue_depth}</span>',
-        running,
+        f'<span class="comfynb-cut">{user(view.running or "", 120)}</span>',
         tags,
     )
     body = "".join(f'<div class="comfynb-cell">{cell}</div>' for cell in cells)
-    return f'<div class="comfynb-line comfynb-backends-line">{body}</div>'
+    return f'<div class="comfynb-line comfynb-backends-line">{body}{wrong}</div>'
 
 
 def option(view: BackendView) -> str:

@@ -32,10 +32,11 @@ class BackendsTable(Composite):
         self._on_enable = on_enable
         self._lines: dict[str, _Line] = {}
         self._message = html()
-        self._head = html("", "comfynb-rowhead")
-        self._head.value = '<div class="comfynb-line comfynb-backends-line">{}</div>'.format(
-            "".join(f"<span>{name}</span>" for name in HEAD)
-        )
+        names = "".join(f"<span>{name}</span>" for name in HEAD)
+        names = f'<div class="comfynb-line comfynb-backends-line">{names}</div>'
+        spacer = [] if on_enable is None else [html("", "comfynb-spacer")]
+        self._head = ipywidgets.HBox([*spacer, html(names, "comfynb-cells")])
+        self._head.add_class("comfynb-rowhead")
         self._rows = ipywidgets.VBox()
         self._rows.add_class("comfynb-rows")
         super().__init__([self._rows, self._message])

@@ -7,7 +7,7 @@ import ipywidgets
 
 from comfynb.errors import ComfynbError
 from comfynb.models import ExposedParameter
-from comfynb.widgets.composite import Composite, html
+from comfynb.widgets.composite import Composite, close_tree, html
 from comfynb.widgets.fields.base import Check, Field
 from comfynb.widgets.fields.choice import ChoiceField, Option
 from comfynb.widgets.fields.file import Fetch, Upload
@@ -295,5 +295,6 @@ class _Section:
         self.widget.children = (self._button, self._grid) if on else (self._button,)
 
     def close(self) -> None:
-        """Close the part that may not be on show."""
-        self._grid.close()
+        """Close all of it, whether on show or not."""
+        close_tree(self._grid)
+        close_tree(self.widget)

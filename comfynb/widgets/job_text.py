@@ -58,12 +58,13 @@ def head_html(view: JobView, now: datetime) -> str:
     if view.status is JobStatus.COMPLETED and view.images:
         parts.append(f'<span class="comfynb-soft">{_count(len(view.images))}</span>')
     told = doing(view)
-    if told and view.status.is_terminal:
+    waits = view.status is JobStatus.PENDING
+    if told and (waits or view.status.is_terminal):
         parts.append(f'<span class="comfynb-soft">{user(told, 160)}</span>')
     parts.append('<span class="comfynb-grow"></span>')
     parts.append(f'<span class="comfynb-soft comfynb-num">{esc(_times(view, now))}</span>')
     out = f'<div class="comfynb-headline">{"".join(parts)}</div>'
-    if not view.status.is_terminal:
+    if not waits and not view.status.is_terminal:
         shown = bar(view.progress, look(view.status).css_class, view.name)
         words = f"{user(told, 120)} · " if told else ""
         out += (

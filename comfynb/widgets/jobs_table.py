@@ -99,9 +99,12 @@ def _nothing(empty: str) -> str:
     return f'<div class="comfynb-soft">{user(empty)}</div>'
 
 
-def _head() -> ipywidgets.HTML:
+def _head() -> ipywidgets.HBox:
     cells = "".join(f"<span>{name}</span>" for name in _HEAD)
-    return html(f'<div class="comfynb-line comfynb-jobs-line">{cells}</div>', "comfynb-rowhead")
+    line = html(f'<div class="comfynb-line comfynb-jobs-line">{cells}</div>', "comfynb-cells")
+    head = ipywidgets.HBox([line])
+    head.add_class("comfynb-rowhead")
+    return head
 
 
 class _Line:
@@ -153,9 +156,11 @@ class _Line:
 
 def _line_html(view: JobView) -> str:
     now = utcnow()
+    wrong = ""
     if view.error:
-        told = f'<span class="comfynb-problem">{user(sentence(view.error)[0], 160)}</span>'
-    elif view.status.is_terminal:
+        why = f'<span class="comfynb-problem">{user(sentence(view.error)[0], 400)}</span>'
+        wrong = f'<div class="comfynb-cell comfynb-whole">{why}</div>'
+    if view.status.is_terminal:
         told = user(doing(view), 120)
     else:
         shown = bar(view.progress, look(view.status).css_class, view.name)
@@ -171,4 +176,4 @@ def _line_html(view: JobView) -> str:
         f'<span class="comfynb-num comfynb-soft">{when(view.created_at, now)}</span>',
     )
     body = "".join(f'<div class="comfynb-cell">{cell}</div>' for cell in cells)
-    return f'<div class="comfynb-line comfynb-jobs-line">{body}</div>'
+    return f'<div class="comfynb-line comfynb-jobs-line">{body}{wrong}</div>'

@@ -77,14 +77,14 @@ def elapsed(start: datetime | None, end: datetime | None, now: datetime) -> str:
     return duration(span.total_seconds())
 
 
-def mebibytes(mib: int | None) -> str:
-    """Memory given in MiB, written as people say it: ``512 MiB`` or ``23.6 GiB``."""
-    if mib is None:
-        return ""
-    if mib < 1024:
-        return f"{mib} MiB"
-    text = f"{mib / 1024:.1f}"
-    return f"{text.removesuffix('.0')} GiB"
+def mebibytes(mib: int, beside: int | None = None) -> str:
+    """Memory given in MiB, written as people say it: ``512 MiB`` or ``23.6 GiB``.
+
+    ``beside`` is another amount that follows: then only the number is written, in its unit.
+    """
+    scale, unit = (1, "MiB") if (mib if beside is None else beside) < 1024 else (1024, "GiB")
+    text = f"{mib / scale:.1f}".removesuffix(".0")
+    return text if beside is not None else f"{text} {unit}"
 
 
 def number(value: float) -> str:

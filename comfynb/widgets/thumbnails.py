@@ -76,7 +76,7 @@ def shrink(data: bytes, target: Target = THUMBNAIL) -> Picture:
             image = _eight_bit(ImageOps.exif_transpose(opened))
     except UnidentifiedImageError:
         raise CannotShow("not a picture") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise CannotShow("too many pixels to show") from None
     # What Pillow raises for damaged files depends on the format.
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError):

@@ -10,7 +10,7 @@ import ipywidgets
 
 from comfynb.errors import ComfynbError
 from comfynb.models import ExposedParameter, ParamType
-from comfynb.widgets.composite import html, set_class
+from comfynb.widgets.composite import close_tree, html, set_class
 from comfynb.widgets.fields.base import Check, Field
 from comfynb.widgets.fields.filter_select import FilterSelect
 from comfynb.widgets.fields.upload_button import UploadButton
@@ -52,7 +52,6 @@ class FileField(Field):
         self._shown: object = None
         self._thumbnail = html("", "comfynb-thumb")
         super().__init__(parameter, value, check, changed)
-        self.box.children = (self._line, self._thumbnail, self._note)
 
     def _build(self) -> Sequence[ipywidgets.Widget]:
         self._text: ipywidgets.Text | FilterSelect
@@ -141,8 +140,10 @@ class FileField(Field):
 
     def _look_now(self) -> None:
         self._look = None
+        if self.value == self._shown:
+            return  # an upload was quicker
         self._shown = self.value
-        self._thumbnail.value = ""
+        self._fill_thumbnail("")
         is_image = self.parameter.param_type is ParamType.IMAGE_PATH
         if is_image and self.right and isinstance(self.value, str) and self.value:
             spawn(self._find_picture(self.value))
@@ -172,10 +173,23 @@ class FileField(Field):
         if self._thumbnail.comm is None or name != self._shown:
             return  # closed, or another file is meant by now
         if isinstance(content, str):
-            self._thumbnail.value = f'<span class="comfynb-note">{user(content, 200)}</span>'
+            self._fill_thumbnail(f'<span class="comfynb-note">{user(content, 200)}</span>')
             return
         size = f"{content.width} × {content.height}"
-        self._thumbnail.value = (
+        self._fill_thumbnail(
             f'<img src="{data_uri(content)}" alt="{esc(one_line(name, 120))}, {size}">'
             f'<div class="comfynb-note">{size}</div>'
         )
+
+    def _fill_thumbnail(self, value: str) -> None:
+        self._thumbnail.value = value
+        parts = (self._line, *([self._thumbnail] if value else []), self._note)
+        if parts != self.box.children:
+            self.box.children = parts
+
+    def close(self) -> None:
+        """Close every widget of the field."""
+        if self._look is not None:
+            self._look.cancel()
+        close_tree(self._thumbnail)
+        super().close()
