@@ -4,7 +4,7 @@ import base64
 import hmac
 import re
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Self
 
 from comfynb.errors import InvalidValue
 
@@ -52,6 +52,12 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("A Secret is never pickled: store the name of an environment variable.")
