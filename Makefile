@@ -10,6 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 LINTED := comfynb tests benchmarks notebooks
 
 .PHONY: help demo lab test lint types layers unit browser notebooks bench format clean
+.NOTPARALLEL:
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
