@@ -48,7 +48,7 @@ def main() -> None:
 @click.argument("folder", default="comfynb-work", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--port", default=8888, show_default=True)
 @click.option("--no-browser", is_flag=True, help="Print the address instead of opening it.")
-def lab(folder: Path, port: int, no_browser: bool) -> None:  # noqa: FBT001
+def lab(folder: Path, port: int, no_browser: bool) -> None:
     """Open JupyterLab in FOLDER, with the tour notebooks in it."""
     copy_notebooks(folder)
     arguments = [sys.executable, "-m", "jupyterlab", f"--port={port}", "01_run.ipynb"]
@@ -94,7 +94,7 @@ def copy_notebooks(folder: Path) -> None:
     "--auth-env", metavar="VARIABLE", help="Environment variable with its password or token."
 )
 @click.option("--remove", metavar="NAME", help="Forget a backend.")
-def backends(
+def backends(  # noqa: PLR0917 - click hands them over by name
     store: str,
     url: str | None,
     name: str | None,

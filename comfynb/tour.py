@@ -71,7 +71,8 @@ def _report(store: Path, executed: Path, urls: list[str]) -> str:
             "order by j.created_at"
         ).result()
         pictures = opened.sql(
-            "select path, width, height from output_files where path is not null order by created_at"
+            "select path, width, height from output_files where path is not null "
+            "order by created_at"
         ).result()
     finally:
         opened.close()

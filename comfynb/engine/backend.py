@@ -3,14 +3,21 @@
 import asyncio
 import random
 import time
+from datetime import datetime
 from typing import Any, Final, Protocol
 
-from comfynb.comfy import ComfyClient, Credentials, ObjectInfo, ServerInfo, SystemStats
+from comfynb.comfy import ComfyClient, Credentials, ServerInfo, SystemStats
+from comfynb.comfy.object_info import ObjectInfo
 from comfynb.engine.courier import Courier, Outcome
 from comfynb.engine.outputs import OutputFolder
 from comfynb.engine.tasks import Flight, Requirements
 from comfynb.engine.views import BackendView
-from comfynb.errors import AuthenticationRequired, BackendError, NotComfyUI
+from comfynb.errors import (
+    AuthenticationRequired,
+    BackendError,
+    BackendUnreachable,
+    NotComfyUI,
+)
 from comfynb.models import BackendConfig, BackendStatus, utcnow
 from comfynb.store import Journal
 
@@ -33,8 +40,11 @@ class Office(Protocol):
     def changed(self, backend: "LiveBackend") -> None:
         """Its health or load is another one: somebody may look, and waiting tasks may go to it."""
 
+    def began(self, flight: Flight, at: datetime) -> None:
+        """A prompt of ours is written down and about to be sent there."""
+
     def ran(self, flight: Flight) -> None:
-        """A prompt of ours started to run there."""
+        """The server runs a prompt of ours now."""
 
     async def settle(self, backend: "LiveBackend", flight: Flight, outcome: Outcome) -> None:
         """A prompt of ours ended there, one way or another."""
@@ -75,6 +85,7 @@ class LiveBackend:
         self._office = office
         self._look_now = asyncio.Event()
         self._checked = asyncio.Event()
+        self._reconnect = asyncio.Event()
         self._object_info_fresh = False
         self._durations: list[float] = []
         self._judged: dict[Requirements, str | None] = {}
@@ -142,8 +153,9 @@ class LiveBackend:
             return f"it has no node class {', '.join(sorted(missing))}"
         known = ObjectInfo(object_info)
         for node_class, name, value in sorted(requirements.choices):
-            spec = known[node_class].inputs.get(name)
-            if spec is not None and spec.options is not None and value not in spec.options:
+            node = known.node(node_class)
+            spec = node.inputs.get(name) if node is not None else None
+            if spec is not None and spec.choices is not None and value not in spec.choices:
                 return f"it has no {value!r} for {node_class}.{name}"
         return None
 
@@ -154,8 +166,16 @@ class LiveBackend:
         """How many prompts it runs at once."""
         return self.config.max_concurrent_jobs
 
-    def trouble(self) -> None:
-        """A request failed: look at its health now."""
+    def trouble(self, error: BackendError | None = None) -> None:
+        """A request failed: look at its health now.
+
+        Where nobody took the connection it counts as offline at once: otherwise the same prompt
+        would be handed to it again and again until the look is over.
+        """
+        if isinstance(error, BackendUnreachable) and not error.sent and self.online:
+            self._went_offline(error)
+            self.courier.online_changed()
+            self._office.changed(self)
         self._look_now.set()
 
     def queue_depth(self, remaining: int) -> None:
@@ -164,7 +184,7 @@ class LiveBackend:
             self.status.queue_depth = remaining
             self._office.changed(self)
 
-    def ended(self, flight: Flight, seconds: float | None) -> None:
+    def ended(self, seconds: float | None) -> None:
         """It is free for another prompt; this one ran for ``seconds``."""
         if seconds is not None:
             self._durations.append(seconds)
@@ -175,8 +195,12 @@ class LiveBackend:
         """A prompt of ours ended here."""
         await self._office.settle(self, flight, outcome)
 
+    def began(self, flight: Flight, at: datetime) -> None:
+        """A prompt of ours is written down and about to be sent here."""
+        self._office.began(flight, at)
+
     def ran(self, flight: Flight) -> None:
-        """A prompt of ours started to run here."""
+        """The server runs a prompt of ours now."""
         self._office.ran(flight)
 
     def report(self, error: BaseException) -> None:
@@ -191,9 +215,28 @@ class LiveBackend:
 
     async def tend(self) -> None:
         """Keep an eye on it and carry its prompts until cancelled."""
-        async with self.client, asyncio.TaskGroup() as group:
-            group.create_task(self.courier.run())
-            group.create_task(self._keep_checking())
+        while True:
+            self._reconnect.clear()
+            async with self.client, asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self.courier.run()),
+                    group.create_task(self._keep_checking()),
+                ]
+                await self._reconnect.wait()
+                for task in tasks:
+                    task.cancel()
+
+    def reconnect(self, config: BackendConfig, credentials: Credentials | None) -> None:
+        """Go on under another address or with other credentials; prompts that are out stay so."""
+        self.config = config
+        self.credentials = credentials
+        self.client = ComfyClient(
+            config.base_url, name=config.name, auth=credentials, client_id=self.client.client_id
+        )
+        self.courier.use(self.client)
+        self.status.online = False
+        self.offline_since = time.monotonic()
+        self._reconnect.set()
 
     async def _keep_checking(self) -> None:
         retry = FIRST_RETRY
@@ -291,5 +334,3 @@ class LiveBackend:
             last_seen=status.last_seen if self.seen else None,
             error=self.error,
         )
-
-

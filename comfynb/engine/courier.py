@@ -11,10 +11,11 @@ server no longer knows it (it was restarted, say); lost is never done.
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from comfynb.comfy import (
     CancelResult,
@@ -62,26 +63,39 @@ class Home(Protocol):
     """What a courier needs from the backend and the engine that it works for."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The backend's id."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What people call it."""
+
     @property
-    def online(self) -> bool: ...
+    def online(self) -> bool:
+        """Whether it answered when it was last asked."""
+
+    @property
+    def object_info(self) -> dict[str, Any] | None:
+        """Its node classes, which make a refusal's sentences complete; None if not known."""
+
     @property
     def concurrency(self) -> int:
         """How many prompts the backend runs at once."""
 
-    def trouble(self) -> None:
+    def trouble(self, error: BackendError | None = None) -> None:
         """A request failed: look at the backend's health now."""
 
     def queue_depth(self, remaining: int) -> None:
         """The websocket told how many prompts the backend has queued."""
 
-    def ended(self, flight: Flight, seconds: float | None) -> None:
+    def ended(self, seconds: float | None) -> None:
         """The backend is free again for another prompt; this one ran for ``seconds``."""
 
+    def began(self, flight: Flight, at: datetime) -> None:
+        """The prompt is written down and about to be sent."""
+
     def ran(self, flight: Flight) -> None:
-        """The prompt started to run."""
+        """The server runs the prompt now."""
 
     def settle(self, flight: Flight, outcome: Outcome) -> Awaitable[None]:
         """Record the outcome; the flight is over when this returns."""
@@ -165,6 +179,12 @@ class Courier:
         self._survey_due = True
         self._wake.set()
 
+    def use(self, client: ComfyClient) -> None:
+        """Talk through another client from now on (another address, other credentials)."""
+        self._client = client
+        self._uploaded.clear()
+        self._online.clear()
+
     def online_changed(self) -> None:
         """The backend went online or offline."""
         if self._home.online and not self._online.is_set():
@@ -203,8 +223,8 @@ class Courier:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
 
-    def _spawn(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
-        task: asyncio.Task[None] = asyncio.ensure_future(coroutine)
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
         self._helpers.add(task)
         task.add_done_callback(self._helper_done)
 
@@ -223,12 +243,12 @@ class Courier:
                 batch.append(self._outbox.get_nowait())
             # The intent is on disk before the first byte leaves: a kernel killed after this line
             # looks the prompt up, one killed before it has sent nothing.
-            begun = await asyncio.gather(
-                *(self._journal.begin_prompt(self._record(flight)) for flight in batch)
-            )
+            records = [self._record(flight) for flight in batch]
+            begun = await asyncio.gather(*map(self._journal.begin_prompt, records))
             to_send = []
-            for flight, ours in zip(batch, begun, strict=True):
+            for flight, record, ours in zip(batch, records, begun, strict=True):
                 if ours:
+                    self._home.began(flight, record.created_at)
                     to_send.append(flight)
                 else:
                     # The job is not ours any more, or this node has already ended.
@@ -256,7 +276,7 @@ class Courier:
         )
 
     async def _post(self, flight: Flight) -> None:
-        """Send one prompt. An answer that breaks off leaves its fate open: then look, not repeat."""
+        """Send one prompt. If the answer breaks off its fate is open: then look, do not repeat."""
         if flight.cancel:
             await self._settle(flight, _CANCELLED)
             return
@@ -265,7 +285,7 @@ class Courier:
         except PromptRefused as error:
             await self._settle(flight, _failed("refused", str(error)))
         except BackendUnreachable as error:
-            self._home.trouble()
+            self._home.trouble(error)
             if error.sent:
                 self._spawn(self._find_or_send(flight))
             else:
@@ -326,6 +346,7 @@ class Courier:
             prompt_id=flight.prompt_id,
             extra_data=task.extra_data,
             preview_method="auto",
+            object_info=self._home.object_info,
         )
 
     async def _upload(self, path: Path) -> str:
@@ -381,6 +402,8 @@ class Courier:
                 progress.done.update(nodes)
             case events.NodeProgress(nodes=nodes):
                 for node_id, node in nodes.items():
+                    if node_id not in titles:  # one that a node expanded into
+                        continue
                     if node.state == "finished":
                         progress.done.add(node_id)
                     elif node.max > 0:
@@ -551,7 +574,7 @@ class Courier:
         seconds = None
         if entry.started_at is not None and entry.ended_at is not None:
             seconds = (entry.ended_at - entry.started_at).total_seconds()
-        self._home.ended(flight, seconds)
+        self._home.ended(seconds)
         self._spawn(self._fetch(flight, entry))
 
     async def _fetch(self, flight: Flight, entry: HistoryEntry) -> None:
@@ -564,9 +587,7 @@ class Courier:
         places = self._folder.destinations(folder, entry.output_files)
         try:
             files = tuple(
-                await asyncio.gather(
-                    *(self._download(flight, file, path) for file, path in places)
-                )
+                await asyncio.gather(*(self._download(flight, file, path) for file, path in places))
             )
         except ServerError as error:
             problem = error
@@ -635,14 +656,14 @@ class Courier:
             return
         flight.settled.set()
         if self._flights.pop(flight.prompt_id, None) is not None:
-            self._home.ended(flight, None)
+            self._home.ended(None)
         self._bringing.pop(flight.prompt_id, None)
         await self._home.settle(flight, outcome)
 
     def _drop(self, flight: Flight) -> None:
         flight.settled.set()
         if self._flights.pop(flight.prompt_id, None) is not None:
-            self._home.ended(flight, None)
+            self._home.ended(None)
 
     # Cancelling -------------------------------------------------------------------------------
 
@@ -695,6 +716,4 @@ def _failed(error_class: str, message: str) -> Outcome:
 
 
 def _lost(message: str, *, not_sent: bool = False) -> Outcome:
-    return Outcome(
-        PromptStatus.LOST, error_class="lost", error_message=message, not_sent=not_sent
-    )
+    return Outcome(PromptStatus.LOST, error_class="lost", error_message=message, not_sent=not_sent)

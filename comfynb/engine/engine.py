@@ -1,10 +1,11 @@
-"""Decides what runs where and when: jobs in, prompts out to the backends, outcomes into the store."""
+"""Decides what runs where and when: jobs in, prompts out, outcomes into the store."""
 
 import asyncio
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ from comfynb.store import Journal, Store
 __all__ = ["Engine", "Recovered"]
 
 TICK: Final = 0.1
-"""Seconds between two times that watchers are told; also what lets an interrupt reach an idle loop."""
+"""Seconds between two times that watchers are told; also lets an interrupt reach an idle loop."""
 MAX_ATTEMPTS: Final = 3
 """How often a node is sent when the server keeps losing its prompt."""
 RETRY: Final = 1.0
@@ -140,8 +141,8 @@ class Engine:
         known = self._backends.get(config.id)
         if known is None:
             return self.add_backend(config, credentials)
-        if credentials != known.credentials:
-            known.log_in(credentials)
+        if credentials != known.credentials or config.base_url != known.config.base_url:
+            known.reconnect(config, credentials)
         self.reconfigure(config)
         return known
 
@@ -242,9 +243,7 @@ class Engine:
         self._keep_ticking()
 
     def _task(self, live: LiveJob, execution: NodeExecution) -> NodeTask:
-        node = next(
-            n for n in live.job.canvas_snapshot.nodes if n.id == execution.canvas_node_id
-        )
+        node = next(n for n in live.job.canvas_snapshot.nodes if n.id == execution.canvas_node_id)
         version = self._versions[node.config["workflow_version"]]
         return make_task(live, execution, version)
 
@@ -270,9 +269,7 @@ class Engine:
         self._activate(live)
         by_execution = {record.node_execution_id: record for record in records}
         attempts = await self._attempts(job.id)
-        cancelled = any(
-            event.kind == "cancel" for event in await self._journal.events_of(job.id)
-        )
+        cancelled = any(event.kind == "cancel" for event in await self._journal.events_of(job.id))
         for execution in job.node_executions:
             if execution.status.is_terminal:
                 continue
@@ -404,7 +401,7 @@ class Engine:
             if requirements.affinity in {None, backend.id}
         ]
         return all(
-            backend.online and backend.object_info is not None or not backend.config.enabled
+            (backend.online and backend.object_info is not None) or not backend.config.enabled
             for backend in candidates
         )
 
@@ -431,16 +428,19 @@ class Engine:
 
     # Outcomes ---------------------------------------------------------------------------------
 
-    def ran(self, flight: Flight) -> None:
-        """A prompt started to run: noted, and stored with others at the next tick."""
-        now = utcnow()
-        live, execution = flight.task.live, flight.task.execution
-        live.job.status = JobStatus.RUNNING
+    def began(self, flight: Flight, at: datetime) -> None:
+        """A prompt is written down, and so its node and job are running, as in the store."""
+        job, execution = flight.task.live.job, flight.task.execution
+        job.status = JobStatus.RUNNING
+        job.started_at = job.started_at or at
         execution.status = JobStatus.RUNNING
         execution.comfy_prompt_id = flight.prompt_id
-        execution.started_at = execution.started_at or now
-        live.job.started_at = live.job.started_at or now
-        live.touch()
+        execution.started_at = execution.started_at or at
+        flight.task.live.touch()
+
+    def ran(self, flight: Flight) -> None:
+        """The server runs a prompt now: stored with others at the next tick."""
+        flight.task.live.touch()
         self._started.add(flight.prompt_id)
 
     async def settle(self, backend: LiveBackend, flight: Flight, outcome: Outcome) -> None:
@@ -450,7 +450,7 @@ class Engine:
         self._started.discard(flight.prompt_id)
         self._flying.pop(execution.id, None)
         if outcome.state is PromptStatus.LOST:
-            await self._lost(backend, flight, outcome)
+            await self._lost(flight, outcome)
             return
         now = utcnow()
         execution.status = NODE_STATUS[outcome.state]
@@ -478,7 +478,7 @@ class Engine:
         # Both go into the writer's queue now, so one commit usually carries them.
         await asyncio.gather(recorded, self._finish_if_over(live))
 
-    async def _lost(self, backend: LiveBackend, flight: Flight, outcome: Outcome) -> None:
+    async def _lost(self, flight: Flight, outcome: Outcome) -> None:
         task = flight.task
         live, execution = task.live, task.execution
         recorded = await self._journal.finish_prompt(

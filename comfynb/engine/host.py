@@ -1,4 +1,4 @@
-"""The event loop that comfynb lives on: the kernel's own, or one in a thread where there is none."""
+"""The event loop that comfynb lives on: the kernel's own, or a thread's where there is none."""
 
 import asyncio
 import atexit
@@ -124,7 +124,7 @@ class LoopHost:
             self.loop.call_soon_threadsafe(function, *args)
 
     def start(self, coroutine: Coroutine[Any, Any, T], name: str) -> "asyncio.Task[T] | None":
-        """Run ``coroutine`` as a task; thread-safe. Returns the task if the caller is on the loop."""
+        """Run ``coroutine`` as a task; thread-safe. On the loop's thread the task is returned."""
         if self.on_loop:
             return self._create(coroutine, name)
         if not self.usable:
@@ -200,8 +200,8 @@ class LoopHost:
             self.loop.close()
 
 
-async def _limited(coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
-    async with asyncio.timeout(timeout):
+async def _limited(coroutine: Coroutine[Any, Any, T], seconds: float) -> T:
+    async with asyncio.timeout(seconds):
         return await coroutine
 
 

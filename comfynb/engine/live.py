@@ -1,7 +1,8 @@
-"""A job while this process knows it: its record, its live progress, and whoever watches or waits."""
+"""A job while this process knows it: its record, its live progress, and who watches or waits."""
 
 import asyncio
 import concurrent.futures
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -32,9 +33,7 @@ class NodeProgress:
         """0-100, counted in nodes of the prompt; a running node counts by its own fraction."""
         if not self.total:
             return 0.0
-        partial = sum(
-            value for node, value in self.fractions.items() if node not in self.done
-        )
+        partial = sum(value for node, value in self.fractions.items() if node not in self.done)
         return min(100.0, 100.0 * (len(self.done) + partial) / self.total)
 
 
@@ -194,8 +193,13 @@ class LiveJob:
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
 
+        def ended() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
         def wake(_: Any) -> None:
-            loop.call_soon_threadsafe(lambda: waiter.done() or waiter.set_result(None))
+            with contextlib.suppress(RuntimeError):  # that loop has ended: nobody waits there
+                loop.call_soon_threadsafe(ended)
 
         self._finished.add_done_callback(wake)
         self.awaited += 1

@@ -24,7 +24,10 @@ from comfynb.models import (
     new_id,
 )
 
-__all__ = ["RunPlan", "make_job", "make_task", "node_titles", "version_of"]
+__all__ = ["RUNS_PROJECT", "RunPlan", "make_job", "make_task", "node_titles", "version_of"]
+
+RUNS_PROJECT = "00000000-0000-4000-8000-000000000001"
+"""Id of the project that single runs belong to, since every job has one."""
 
 
 def version_of(
@@ -53,7 +56,7 @@ class RunPlan:
     """Those inputs, as "node id/input name", whose value must be in a list on the backend."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """Parameter name to the kept copy of a file on this machine."""
-    project_id: str = ""
+    project_id: str = RUNS_PROJECT
     backend_id: str | None = None
     fallback: FallbackStrategy = FallbackStrategy.NONE
     capabilities: Collection[str] = field(default_factory=tuple)

@@ -15,12 +15,17 @@ class Seat(Protocol):
     """A backend as the scheduler sees it."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The backend's id."""
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What people call it."""
+
     @property
     def load(self) -> float:
         """Prompts outstanding for each one it may run at once; the least loaded goes first."""
+
     @property
     def free(self) -> int:
         """How many more prompts it may be given now."""

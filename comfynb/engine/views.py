@@ -1,4 +1,4 @@
-"""What the widgets are told: frozen snapshots of jobs and backends, and how to watch them change."""
+"""What the widgets are told: frozen snapshots of jobs and backends, and how to watch them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from comfynb.models import JobStatus
 
 __all__ = ["BackendView", "ImageView", "JobView", "NodeView", "Watchable"]
 
-V = TypeVar("V", covariant=True)
+V_co = TypeVar("V_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +86,12 @@ class BackendView:
     error: str | None
 
 
-class Watchable(Protocol[V]):
+class Watchable(Protocol[V_co]):
     """Something with a current view that says when it changed (at most 10 times a second)."""
 
     @property
-    def view(self) -> V:
+    def view(self) -> V_co:
         """The current snapshot."""
 
-    def watch(self, callback: Callable[[V], None]) -> Callable[[], None]:
+    def watch(self, callback: Callable[[V_co], None]) -> Callable[[], None]:
         """Call ``callback`` on the event loop's thread after changes; returns the way to stop."""

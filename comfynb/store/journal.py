@@ -339,7 +339,7 @@ class Journal:
         rows = {row[0]: row[1:] for row in tx.run("begin_look", [nodes])}
         answers: list[bool] = []
         begun: list[PromptRecord] = []
-        waking: set[str] = set()
+        waking: dict[str, datetime] = {}
         for record in records:
             row = rows.get(record.node_execution_id)
             if row is None or row[0] != record.job_id:
@@ -362,7 +362,7 @@ class Journal:
                     "sending",
                 )
                 if job_status == "pending":
-                    waking.add(record.job_id)
+                    waking.setdefault(record.job_id, record.created_at)
         if begun:
             tx.insert(table_of(PromptRecord), begun)
             tx.run(
@@ -375,7 +375,7 @@ class Journal:
                 ],
             )
         if waking:
-            tx.run("begin_jobs", [sorted(waking), utcnow()])
+            tx.run("begin_jobs", [list(waking), list(waking.values())])
         return answers
 
     def _moved(

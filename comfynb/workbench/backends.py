@@ -72,6 +72,10 @@ class Backend:
         """Its node classes as the server describes them; asked for if not known yet."""
         return self._workbench.object_info(self._live)
 
+    def move(self, url: str) -> None:
+        """It answers at another address now; credentials in ``url`` are not taken."""
+        self._workbench.move_backend(self._live, parse_address(url)[0])
+
     def enable(self) -> None:
         """Use it."""
         self._workbench.change_backend(self._live, enabled=True)
@@ -191,7 +195,7 @@ class Backends:
         """The live table as a widget."""
         return BackendsTable(self._workbench.engine, on_enable=self._enable)
 
-    def _enable(self, backend_id: str, enabled: bool) -> None:  # noqa: FBT001 - a widget calls it
+    def _enable(self, backend_id: str, enabled: bool) -> None:
         backend = self[backend_id]
         if enabled:
             backend.enable()
@@ -228,15 +232,13 @@ class Backends:
             'no backends yet: wb.backends.add("http://gpu1:8188")'
         )
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         shown = self.table()
         return mimebundle(shown, repr(self), shown.static_html())
 
 
 async def _ask(address: Address, name: str | None, credentials: Credentials | None) -> None:
-    client = ComfyClient(
-        address.base_url, name=name or "", auth=credentials, timeout=CHECK_TIMEOUT
-    )
+    client = ComfyClient(address.base_url, name=name or "", auth=credentials, timeout=CHECK_TIMEOUT)
     async with client:
         await client.probe()
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from comfynb.comfy import ComfyClient, Credentials, ObjectInfo
+from comfynb.comfy import Address, ComfyClient, Credentials, ObjectInfo
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.engine import Engine, Recovered
 from comfynb.engine.host import Doing, LoopHost, run_blocking
 from comfynb.engine.inputs import InputFolder
 from comfynb.engine.live import LiveJob
-from comfynb.engine.plan import RunPlan, make_job
+from comfynb.engine.plan import RUNS_PROJECT, RunPlan, make_job
 from comfynb.engine.secrets import SecretFile
 from comfynb.errors import BackendError, ComfynbError, NotFound, UsageError
 from comfynb.models import (
@@ -38,9 +38,6 @@ from comfynb.workbench.workflows import Workflows
 __all__ = ["Workbench"]
 
 logger = logging.getLogger("comfynb")
-
-RUNS_PROJECT = "00000000-0000-4000-8000-000000000001"
-"""Id of the project that holds single runs, so that every job has a project."""
 
 
 class Workbench:
@@ -157,7 +154,25 @@ class Workbench:
             {**live.config.model_dump(), **changes, "updated_at": utcnow()}
         )
         self.store.put(config).result()
-        self.host.ask(self.engine.reconfigure, config)
+        self.host.ask(self.engine.put_backend, config, live.credentials)
+
+    def move_backend(self, live: LiveBackend, address: Address) -> None:
+        """A backend answers at another address now."""
+        self.change_backend(
+            live,
+            scheme=address.scheme,
+            host=address.host,
+            port=address.port,
+            path_prefix=address.path_prefix,
+        )
+
+    def check_backends(self) -> Doing[None]:
+        """Ask every backend for its health now; ``await`` it or ``.wait()``."""
+
+        async def check() -> None:
+            await asyncio.gather(*(b.check() for b in list(self.engine.backends.values())))
+
+        return self.host.do(check(), "check backends")
 
     def remove_backend(self, live: LiveBackend) -> Doing[None]:
         """Forget a backend, here and in the store."""
@@ -263,9 +278,7 @@ class Workbench:
     def _handle(self, job: Job) -> JobHandle:
         live = self.engine.live(job.id)
         if live is None:
-            live = self.engine.attach_with(
-                job, self.store.journal.outputs_of([job.id]).result()
-            )
+            live = self.engine.attach_with(job, self.store.journal.outputs_of([job.id]).result())
             self.host.call(self.engine.follow, live)
         return JobHandle(self, live)
 
@@ -351,5 +364,3 @@ async def _fetch_object_info(live: LiveBackend) -> dict[str, Any]:
     client = ComfyClient(live.config.base_url, name=live.name, auth=live.credentials)
     async with client:
         return await client.object_info()
-
-

@@ -31,7 +31,7 @@ def open_demo(cls: type[W], store: str | Path | None, backends: int) -> W:
             for known in workbench.backends:
                 if known.name == name and known.url != url:
                     # A sandbox of an earlier session listened on another port.
-                    workbench.move_backend(known, url)
+                    known.move(url)
                     break
             else:
                 workbench.backends.add(url, name=name, tags=["sandbox"])

@@ -53,7 +53,7 @@ class Outputs(Sequence[ImageView]):
     def __repr__(self) -> str:
         return "\n".join(str(path) for path in self.paths) or "no files yet"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         gallery = Gallery(self._files)
         return mimebundle(gallery, repr(self), gallery.static_html())
 
@@ -215,7 +215,7 @@ class JobHandle:
             parts.append(view.error)
         return f"<Job {view.id[:8]} {', '.join(parts)}>"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         row = self.row()
         return mimebundle(row, repr(self), row.static_html())
 
@@ -254,7 +254,7 @@ class JobList(Sequence[JobHandle]):
     def __repr__(self) -> str:
         return "\n".join(repr(job) for job in self._jobs) or "no jobs yet"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         shown = JobsTable([job._live for job in self._jobs])  # noqa: SLF001
         return mimebundle(shown, repr(self), shown.static_html())
 
@@ -291,7 +291,5 @@ class Jobs:
         counts = self._workbench.sql("select status, count(*) as n from jobs group by 1 order by 1")
         return "jobs: " + (", ".join(f"{row['n']} {row['status']}" for row in counts) or "none yet")
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        return self.last(20)._repr_mimebundle_(**kwargs)  # noqa: SLF001
-
-
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return self.last(20)._repr_mimebundle_(**_)

@@ -63,9 +63,9 @@ class Parameters(Mapping[str, ExposedParameter]):
     def __repr__(self) -> str:
         return parameters_table(self._parameters).plain()
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         shown = parameters_table(self._parameters)
-        return {"text/plain": shown.plain(), "text/html": shown._repr_html_()}  # noqa: SLF001
+        return {"text/plain": shown.plain(), "text/html": shown._repr_html_()}
 
 
 class Workflow:
@@ -288,10 +288,8 @@ class Workflow:
             parameter = keys[key]
             node = prompt[parameter.node_id]
             inputs = dict(node["inputs"])
-            if key in files:
-                # It is uploaded later: what is on the backend now says nothing about it.
-                value = parameter.default_value
-            inputs[parameter.field_name] = value
+            # A file is uploaded later: what is on the backend now says nothing about it.
+            inputs[parameter.field_name] = parameter.default_value if key in files else value
             prompt[parameter.node_id] = {**node, "inputs": inputs}
         return prompt
 
@@ -358,12 +356,13 @@ class Workflow:
         object_info = self._object_info(_classes(prompt))
         found = set()
         for node_id, node in prompt.items():
-            known = object_info.get(node["class_type"])
+            known = object_info.node(str(node["class_type"]))
             for name, value in node.get("inputs", {}).items():
                 spec = known.inputs.get(name) if known is not None else None
-                if isinstance(value, str) and spec is not None and spec.options is not None:
-                    if spec.upload is None:
-                        found.add(f"{node_id}/{name}")
+                if not isinstance(value, str) or spec is None or spec.choices is None:
+                    continue
+                if spec.upload is None:
+                    found.add(f"{node_id}/{name}")
         return found
 
     def _refuse_hopeless(
@@ -430,7 +429,7 @@ class Workflow:
         names = ", ".join(self._parameter_keys())
         return f"<Workflow {self.name}: {len(self._definition.api_json)} nodes; {names}>"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         form = self.form()
         return mimebundle(form, repr(self), form.static_html())
 
