@@ -4,7 +4,7 @@ import ipaddress
 import re
 from enum import Enum
 from typing import Annotated, ClassVar, Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -32,9 +32,10 @@ def _check_host(host: str) -> str:
     text = host.strip()
     if not text:
         raise ValueError(f"must not be empty: give {_HOST_FORMS}")
-    if "@" in text:  # not quoted: what stands before it is a password
-        raise ValueError(f"must be {_HOST_FORMS}, without user name and password")
-    if any(character in "/\\?#" or character.isspace() for character in text):
+    # Neither is quoted: there may be a password before the @ or a token behind the ?.
+    if "@" in text or "?" in text:
+        raise ValueError(f"must be {_HOST_FORMS} alone, without user name, password and query")
+    if any(character in "/\\#" or character.isspace() for character in text):
         raise ValueError(
             f"must be {_HOST_FORMS} alone, without scheme, path and spaces, not {host!r:.80}"
         )
@@ -85,9 +86,11 @@ def _check_path_prefix(prefix: str) -> str:
     if any(character in "?#\\" or not character.isprintable() for character in prefix):
         raise ValueError("must be the path part of a URL, without ?, #, backslash or line breaks")
     segments = [segment for segment in prefix.strip().split("/") if segment]
-    if any(segment in {".", ".."} for segment in segments):
+    if any(unquote(segment) in {".", ".."} for segment in segments):
         raise ValueError("must not hold . or .. as a segment")
-    return "".join("/" + quote(segment, safe="!$&'()*+,;=:@~%") for segment in segments)
+    quoted = [quote(segment, safe="!$&'()*+,;=:@~%") for segment in segments]
+    # What is percent-encoded already stays so; a percent sign of its own is encoded now.
+    return "".join("/" + re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", segment) for segment in quoted)
 
 
 def _lower(value: object) -> object:

@@ -97,7 +97,6 @@ def test_hosts_that_are_refused(host):
     with pytest.raises(ValidationError) as caught:
         backend(host)
     assert explain(caught.value).startswith("BackendConfig.host: ")
-    assert "password" not in explain(caught.value).replace("user name and password", "")
 
 
 @given(st.text(max_size=20))
@@ -125,6 +124,8 @@ def test_any_host_is_refused_or_gives_a_url_that_leads_to_it(host):
         ("//evil.example//x/", "/evil.example/x"),
         ("/a b/ü", "/a%20b/%C3%BC"),
         ("/a%20b", "/a%20b"),
+        ("/100%", "/100%25"),
+        ("/%zz", "/%25zz"),
         ("/user/ada@home/proxy/8188", "/user/ada@home/proxy/8188"),
     ],
 )

@@ -65,6 +65,7 @@ CASES = [
     (models.BackendConfig, BACKEND, "scheme", "ftp", "'http' or 'https'"),
     (models.BackendConfig, BACKEND, "path_prefix", "/a?b", "without ?"),
     (models.BackendConfig, BACKEND, "path_prefix", "/a/../b", "must not hold . or .."),
+    (models.BackendConfig, BACKEND, "path_prefix", "/a/%2E%2e/b", "must not hold . or .."),
     (models.BackendConfig, BACKEND, "tags", [""], "must not be empty"),
     (models.BackendConfig, BACKEND, "capabilities", "sdxl", "valid list"),
     (models.BackendConfig, BACKEND, "created_at", "yesterday", "valid datetime"),
@@ -252,6 +253,7 @@ SECRET = "hunter2-swordfish"
     ("model", "values"),
     [
         (models.BackendConfig, {**BACKEND, "host": f"ada:{SECRET}@gpu1"}),
+        (models.BackendConfig, {**BACKEND, "host": f"gpu1/?token={SECRET}"}),
         (models.BackendConfig, {**BACKEND, "host": "gpu1", "path_prefix": f"/?token={SECRET}"}),
         (models.BackendConfig, {**BACKEND, "auth": {"kind": "bearer", "env": SECRET}}),
         (models.BackendConfig, {**BACKEND, "auth": {"kind": "bearer", "token": SECRET}}),
