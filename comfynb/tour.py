@@ -37,7 +37,7 @@ def run_tour(folder: Path, notebook: str = "01_run.ipynb", backends: int = 2) ->
             BACKENDS_VARIABLE: " ".join(sandbox.url for sandbox in sandboxes),
             "COMFYNB_STORE": str(store),
         }
-        tour = nbformat.read(folder / notebook, as_version=4)
+        tour = nbformat.read(folder / notebook, as_version=4)  # type: ignore[no-untyped-call]
         client = NotebookClient(
             tour,
             timeout=CELL_TIMEOUT,
@@ -50,7 +50,7 @@ def run_tour(folder: Path, notebook: str = "01_run.ipynb", backends: int = 2) ->
         except CellExecutionError as error:
             raise UsageError(f"A cell of {notebook} failed: {error.evalue}") from None
         finally:
-            nbformat.write(tour, executed)
+            nbformat.write(tour, executed)  # type: ignore[no-untyped-call]
         return _report(store, executed, [sandbox.url for sandbox in sandboxes])
 
 

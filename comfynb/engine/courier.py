@@ -24,6 +24,7 @@ from comfynb.comfy import (
     HistoryEntry,
     events,
 )
+from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.outputs import OutputFolder, describe, media_type_of
 from comfynb.engine.tasks import Flight, NodeTask
 from comfynb.errors import BackendError, BackendUnreachable, PromptRefused, ServerError
@@ -250,6 +251,7 @@ class Courier:
                 if ours:
                     self._home.began(flight, record.created_at)
                     to_send.append(flight)
+                    crash_point("prompt begun")
                 else:
                     # The job is not ours any more, or this node has already ended.
                     self._drop(flight)
@@ -304,6 +306,7 @@ class Courier:
             self._accepted(flight)
 
     def _accepted(self, flight: Flight) -> None:
+        crash_point("prompt posted")
         flight.heard_at = time.monotonic()
         if flight.state is PromptStatus.SENDING:
             flight.state = PromptStatus.QUEUED
@@ -437,6 +440,7 @@ class Courier:
             flight.started_at = time.monotonic()
             flight.task.live.queue_position = None
             self._home.ran(flight)
+            crash_point("prompt runs")
 
     # Looking ----------------------------------------------------------------------------------
 
@@ -570,6 +574,7 @@ class Courier:
     def _bring(self, flight: Flight, entry: HistoryEntry) -> None:
         if self._flights.pop(flight.prompt_id, None) is None:
             return
+        crash_point("entry found")
         self._bringing[flight.prompt_id] = flight
         seconds = None
         if entry.started_at is not None and entry.ended_at is not None:
@@ -633,6 +638,7 @@ class Courier:
                 self._home.trouble()
                 await self._pause(SECOND_LOOK)
                 await self._online.wait()
+        crash_point("file fetched")
         width, height = await asyncio.to_thread(describe, got.path)
         return OutputFile(
             prompt_id=flight.prompt_id,

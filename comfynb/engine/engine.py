@@ -12,6 +12,7 @@ from typing import Any, Final
 from comfynb.comfy import Credentials
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.courier import Outcome
+from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.host import LoopHost
 from comfynb.engine.live import LiveJob
 from comfynb.engine.outputs import OutputFolder
@@ -475,6 +476,7 @@ class Engine:
             completed_at=now,
             cached_nodes=outcome.cached_nodes,
         )
+        crash_point("prompt finished")
         # Both go into the writer's queue now, so one commit usually carries them.
         await asyncio.gather(recorded, self._finish_if_over(live))
 
@@ -555,6 +557,7 @@ class Engine:
             outputs=job.outputs,
             completed_at=job.completed_at,
         )
+        crash_point("job finished")
         self._active.pop(live.id, None)
         live.tell(self._report)
         live.finish()

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from comfynb.comfy import Address, ComfyClient, Credentials, ObjectInfo
 from comfynb.engine.backend import LiveBackend
+from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.engine import Engine, Recovered
 from comfynb.engine.host import Doing, LoopHost, run_blocking
 from comfynb.engine.inputs import InputFolder
@@ -244,6 +245,7 @@ class Workbench:
         """Store jobs, then start them: when this returns, they survive a killed kernel."""
         jobs = [make_job(plan) for plan in plans]
         self.store.journal.create_jobs(jobs, self.store.owner_id).result()
+        crash_point("job stored")
         lives = []
         for job, plan in zip(jobs, plans, strict=True):
             node = job.canvas_snapshot.nodes[0]

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TypeVar
 
-from comfynb.sandbox import Sandbox
+from comfynb.sandbox import Sandbox, workflow_names, workflow_text
 from comfynb.workbench.core import Workbench
 
 __all__ = ["BACKENDS_VARIABLE", "open_demo"]
@@ -15,8 +15,17 @@ BACKENDS_VARIABLE = "COMFYNB_DEMO_BACKENDS"
 W = TypeVar("W", bound=Workbench)
 
 
+def bring_samples(folder: Path) -> None:
+    """Put the sample workflows into ``folder``; a file that is there already stays as it is."""
+    for name in workflow_names():
+        file = folder / f"{name}.json"
+        if not file.exists():
+            file.write_text(workflow_text(name), encoding="utf-8")
+
+
 def open_demo(cls: type[W], store: str | Path | None, backends: int) -> W:
     """Open a Workbench with as many sandbox backends; they keep their files beside the store."""
+    bring_samples(Path.cwd())
     workbench = cls(store or os.environ.get("COMFYNB_STORE") or "demo.duckdb")
     running = os.environ.get(BACKENDS_VARIABLE, "").split()
     try:
