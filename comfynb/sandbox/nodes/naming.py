@@ -55,27 +55,27 @@ def expand_prefix(
     title or class, a widget's value) are those of its front-end, so that prompts which never saw
     the front-end are named alike.
     """
-    simple = {
-        "width": str(width),
-        "height": str(height),
-        "year": str(now.year),
-        "month": f"{now.month:02}",
-        "day": f"{now.day:02}",
-        "hour": f"{now.hour:02}",
-        "minute": f"{now.minute:02}",
-        "second": f"{now.second:02}",
-    }
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
-        if name in simple:
-            return simple[name]
         if name.startswith("date:"):
             return _date(name.removeprefix("date:"), now)
         found = _widget(name, prompt or {})
         return match[0] if found is None else _UNFIT_FOR_NAMES.sub("_", str(found))
 
-    return re.sub("%([^%]+)%", value, prefix)
+    prefix = re.sub("%([^%]+)%", value, prefix)
+    for name, text in (
+        ("width", str(width)),
+        ("height", str(height)),
+        ("year", str(now.year)),
+        ("month", f"{now.month:02}"),
+        ("day", f"{now.day:02}"),
+        ("hour", f"{now.hour:02}"),
+        ("minute", f"{now.minute:02}"),
+        ("second", f"{now.second:02}"),
+    ):
+        prefix = prefix.replace(f"%{name}%", text)
+    return prefix
 
 
 def _date(pattern: str, now: dt.datetime) -> str:
@@ -93,9 +93,10 @@ def _widget(name: str, prompt: Mapping[str, Any]) -> object:
     if not separator:
         return None
     for node in prompt.values():
-        names = {node.get("class_type"), (node.get("_meta") or {}).get("title")}
-        value = node.get("inputs", {}).get(widget)
-        if title in names and isinstance(value, str | int | float):
+        meta, inputs = node.get("_meta"), node.get("inputs")
+        titles = [node.get("class_type"), meta.get("title") if isinstance(meta, dict) else None]
+        value = inputs.get(widget) if isinstance(inputs, dict) else None
+        if title in titles and isinstance(value, str | int | float):
             return value
     return None
 

@@ -26,7 +26,8 @@ def upscale(pixels: Array, width: int, height: int, method: str, crop: str = "di
     """Resize ``pixels`` ``[B, H, W, C]`` to ``width`` and ``height`` by one of `UPSCALE_METHODS`.
 
     ``crop="center"`` first cuts the picture to the new aspect ratio, around its centre. Values are
-    not clipped: ``bicubic`` overshoots. Raises RuntimeError for a size of zero.
+    not clipped: ``bicubic`` overshoots. Raises RuntimeError for a size of zero, ``lanczos``
+    Pillow's ValueError.
     """
     if crop == "center":
         pixels = crop_to_aspect(pixels, width, height)
@@ -49,14 +50,17 @@ def crop_to_aspect(pixels: Array, width: int, height: int) -> Array:
 
 
 def resample(pixels: Array, width: int, height: int, method: str) -> Array:
-    """Resize ``pixels`` ``[B, H, W, C]`` without cropping; see `upscale`."""
+    """Resize ``pixels`` ``[B, H, W, C]`` without cropping; see `upscale`.
+
+    Raises RuntimeError for a size of zero, ValueError for an unknown method.
+    """
+    if method == "lanczos":
+        return _lanczos(pixels, width, height)
     if min(width, height, *pixels.shape[1:3]) < 1:
         raise RuntimeError(
             "Input and output sizes should be greater than 0, but got "
             f"input (H: {pixels.shape[1]}, W: {pixels.shape[2]}) output (H: {height}, W: {width})"
         )
-    if method == "lanczos":
-        return _lanczos(pixels, width, height)
     if method == "nearest-exact":
         return _nearest(pixels, width, height)
     if method == "area":

@@ -63,7 +63,7 @@ def test_matched_sizes_keep_the_aspect(h1: int, w1: int, h2: int, w2: int, direc
     sideways = direction in {"left", "right"}
     added = int(h1 * (w2 / h2)) if sideways else int(w1 / (w2 / h2))
     if added == 0:
-        with pytest.raises(RuntimeError, match="greater than 0"):
+        with pytest.raises(ValueError, match="must be > 0"):
             stitch(plain(0.2, h1, w1), plain(0.8, h2, w2), direction, match_size=True)
         return
     joined = stitch(plain(0.2, h1, w1), plain(0.8, h2, w2), direction, match_size=True)

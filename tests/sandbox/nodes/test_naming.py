@@ -11,6 +11,8 @@ from comfynb.sandbox.nodes.naming import expand_prefix, save_place
 NOW = dt.datetime(2026, 3, 7, 9, 5, 2, tzinfo=dt.UTC)
 PROMPT = {
     "1": {"class_type": "LabSampler", "inputs": {"seed": 42, "text": "a/b:c", "model": ["2", 0]}},
+    "2": {"class_type": "LabLoader", "_meta": "none", "inputs": {"name": "small"}},
+    "4": {"class_type": "EmptyImage"},
     "3": {"class_type": "EmptyImage", "_meta": {"title": "My Canvas"}, "inputs": {"width": 64}},
 }
 
@@ -28,10 +30,11 @@ PROMPT = {
         ("%EmptyImage.width%", "64"),
         ("%LabSampler.text%", "a_b_c"),
         ("%LabSampler.model%", "%LabSampler.model%"),
+        ("%LabLoader.name%", "small"),
         ("%LabSampler.none%", "%LabSampler.none%"),
         ("%Nothing.seed%", "%Nothing.seed%"),
         ("%unknown%", "%unknown%"),
-        ("100% %width%", "100% %width%"),
+        ("100% %width%", "100% 640"),
         ("%batch_num%", "%batch_num%"),
     ],
 )
