@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -135,6 +136,60 @@ class Child:
             return self.process.wait(60)
         finally:
             self.process.stdout.close()
+
+
+class Nursery(Child):
+    """A process that has imported everything and forks a new one for each task.
+
+    Starting Python takes far longer than what these tests want to interrupt.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("nursery.py")
+        self.alive: set[int] = set()
+        self.heard: list[str] = []
+        assert self.read() == "open"
+
+    def start(self, task: str, *args: object) -> int:
+        """Begin a task of nursery.py in a process of its own; returns its process id."""
+        self.say("\t".join([task, *map(str, args)]))
+        pid = int(self._until("started").split()[1])
+        self.alive.add(pid)
+        return pid
+
+    def kill(self, pid: int | None = None) -> None:  # type: ignore[override]
+        """Kill one task with SIGKILL and wait until it is gone; without a pid, all of them."""
+        for one in [pid] if pid else list(self.alive):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+            self.alive.discard(one)
+            self.say(f"wait\t{one}")
+            self._until(f"gone {one}")
+
+    def _until(self, beginning: str) -> str:
+        while not (line := self.read()).startswith(beginning):
+            assert line, "the nursery has ended"
+            self.heard.append(line)
+        return line
+
+    def next(self) -> str:
+        """The next line that a task says, 'PID TEXT'."""
+        return self.heard.pop(0) if self.heard else self.read()
+
+
+@pytest.fixture(scope="session")
+def only_nursery() -> Iterator[Nursery]:
+    nursery = Nursery()
+    yield nursery
+    assert nursery.end() == 0
+
+
+@pytest.fixture
+def nursery(only_nursery: Nursery) -> Iterator[Nursery]:
+    """Starts tasks, and sees to it that none outlives its test."""
+    yield only_nursery
+    only_nursery.kill()
+    only_nursery.heard.clear()
 
 
 @pytest.fixture

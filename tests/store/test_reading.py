@@ -1,0 +1,156 @@
+"""Reads: beside the writer, bounded in time and rows, and never writing."""
+
+import threading
+import time
+
+import pytest
+
+from comfynb.errors import StoreError, UsageError
+from comfynb.models import Project
+from comfynb.store import Store
+
+ENDLESS = "select count(*) from range(1000000) a, range(1000000) b where a.range % 7 = b.range % 5"
+
+
+def test_every_call_sees_what_was_submitted_before_it(store: Store) -> None:
+    counts = []
+    for i in range(30):
+        store.put(Project(id=f"x{i}", name="x"))  # not waited for
+        counts.append(store.count(Project))
+    seen = [pending.result(30) for pending in counts]
+    assert all(number >= i + 2 for i, number in enumerate(seen)), seen
+    assert seen == sorted(seen)
+
+
+def test_a_long_read_does_not_hold_up_writes(store: Store) -> None:
+    reading = store.sql(ENDLESS, timeout=60)
+    for i in range(5):
+        store.put(Project(id=f"x{i}", name="x")).result(30)
+    assert not reading.done()
+    store.close()
+    with pytest.raises(UsageError, match="closed"):
+        reading.result(30)
+
+
+def test_a_read_has_a_time_limit_and_the_next_one_is_none_the_worse(store: Store) -> None:
+    for _ in range(3):
+        with pytest.raises(StoreError, match=r"longer than 0\.05 s and was stopped: narrow it"):
+            store.sql(ENDLESS, timeout=0.05).result(30)
+        assert store.sql("select 1").result(30).rows == [(1,)]
+
+
+def test_rows_are_limited_and_the_table_says_so(store: Store) -> None:
+    everything = store.sql("select * from range(2500)").result(30)
+    assert len(everything) == 2500
+    assert not everything.truncated
+    for limit in (0, 1, 999, 1000, 1001, 2499):
+        table = store.sql("select * from range(2500)", limit=limit).result(30)
+        assert (len(table), table.truncated) == (limit, True)
+    exact = store.sql("select * from range(2500)", limit=2500).result(30)
+    assert (len(exact), exact.truncated) == (2500, False)
+    with pytest.raises(StoreError, match="more than 1,000,000 rows"):
+        store.sql("select * from range(1000001)").result(60)
+    for wrong in (-1, True, 1.5):
+        with pytest.raises(UsageError, match="limit"):
+            store.sql("select 1", limit=wrong)  # type: ignore[arg-type]
+
+
+def test_the_sentence_of_the_readme(store: Store, make) -> None:
+    store.journal.create_jobs([make.job() for _ in range(3)]).result(30)
+    table = store.sql("select status, count(*) from jobs group by 1").result(30)
+    assert list(table) == [{"status": "pending", "count_star()": 3}]
+    both = store.sql("select $1::text as a, $2::bigint + 1 as b", ["'; drop table jobs", 2])
+    assert both.result(30).rows == [("'; drop table jobs", 3)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "delete from jobs",
+        "insert into projects (id) values ('x')",
+        "update jobs set status = 'failed'",
+        "drop table jobs",
+        "create table x (a int)",
+        "create temp table x (a int)",
+        "select 1; delete from jobs",
+        "delete from jobs; select 1",
+        "commit",
+        "begin",
+        "rollback",
+        "set threads = 1",
+        "pragma database_list",
+        "checkpoint",
+        "attach 'x.db'",
+        "copy jobs to 'x.csv'",
+        "export database 'x'",
+        "install httpfs",
+        "load json",
+        "vacuum",
+        "call pragma_version()",
+        "prepare p as delete from jobs",
+        "explain analyze delete from jobs",
+        "with gone as (delete from jobs returning id) select * from gone",
+        "",
+        "   ;",
+        "-- nothing",
+    ],
+)
+def test_nothing_but_one_reading_statement_is_run(store: Store, make, query: str) -> None:
+    store.put(make.job()).result(30)
+    with pytest.raises((UsageError, StoreError)):
+        store.sql(query).result(30)
+    assert store.sql("select count(*) from jobs").result(30).rows == [(1,)]
+    store.put(make.job()).result(30)
+    assert store.sql("select count(*) from jobs").result(30).rows == [(2,)]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from read_csv('{file}')",
+        "select * from '{file}'",
+        "select * from read_text('{file}')",
+        "select * from glob('/etc/*')",
+        "select * from parquet_scan('{file}')",
+        "select * from read_json('https://example.org/x')",
+    ],
+)
+def test_files_and_the_network_are_out_of_reach(store: Store, tmp_path, query: str) -> None:
+    file = tmp_path / "secret.csv"
+    file.write_text("a\n1\n")
+    with pytest.raises(StoreError):
+        store.sql(query.format(file=file)).result(30)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("selec 1", "selec"),
+        ("select nope from jobs", "nope"),
+        ("select * from nope", "nope"),
+        ("select 1 where $1", ""),
+    ],
+)
+def test_what_is_wrong_with_a_query_is_one_sentence(store: Store, query: str, named: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        store.sql(query).result(30)
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_views_for_people(store: Store, make) -> None:
+    job = make.job()
+    prompt = make.prompt(job)
+    store.journal.create_jobs([job]).result(30)
+    assert store.journal.begin_prompt(prompt).result(30)
+    table = store.sql("select backend, node_status, seconds from job_runs").result(30)
+    assert table.rows == [("PC1 - RTX 4090", "running", None)]
+    assert len(store.sql("select * from job_files").result(30)) == 0
+
+
+def test_reads_run_one_after_another_in_their_own_thread(store: Store) -> None:
+    names = {store.read(lambda _: threading.current_thread().name).result(30) for _ in range(3)}
+    assert names == {"comfynb-store-read"}
+    began = time.monotonic()
+    slow = store.read(lambda _: time.monotonic())
+    assert slow.result(30) >= began
