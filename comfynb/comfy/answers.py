@@ -152,9 +152,13 @@ class Judge:
 
     def _redirected(self, reply: Reply) -> NotComfyUI:
         location = reply.headers.get("location", "")
-        parts = urlsplit(urljoin(self.address.base_url + "/", location))
+        try:
+            parts = urlsplit(urljoin(self.address.base_url + "/", location))
+        except ValueError:
+            parts = urlsplit("")
         # Without userinfo and query: they may carry somebody's session.
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"[:200]
+        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        place = first_line(place.encode("utf-8", "replace")) if parts.netloc else "nowhere"
         if looks_like_login(parts.path):
             cure = "it is a sign-in page for browsers: ask for a token or a direct address"
         else:
@@ -216,9 +220,13 @@ def why_no_connection(error: BaseException, address: Address) -> str:
         if isinstance(cause, socket.gaierror):
             return f"has a name that cannot be found ({host}): check its spelling and the DNS"
         if isinstance(cause, ssl.SSLCertVerificationError):
+            # The library's own subclass of it lacks the message; the cause behind it has it.
+            said = getattr(cause, "verify_message", None) or getattr(
+                cause.__cause__, "verify_message", "it cannot be verified"
+            )
             return (
-                f"shows a certificate that is not trusted ({cause.verify_message}): put its"
-                " authority into the file that SSL_CERT_FILE names"
+                f"shows a certificate that is not trusted ({said}): put its authority into the"
+                " file that SSL_CERT_FILE names"
             )
         if isinstance(cause, ssl.SSLError):
             return f"does not speak TLS on port {port}: try http:// instead of https://"

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 import ssl
 import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
@@ -30,6 +31,7 @@ _MAX_REDIRECTS = 3
 # An answer may take this many times as long as each wait for a part of it.
 _WHOLE_ANSWER = 6
 _LARGE_BODY = 2**20
+_PRINTABLE = re.compile(r"[!-~]*")
 
 
 class Transport:
@@ -251,16 +253,15 @@ class Transport:
         try:
             parts = urlsplit(urljoin(origin + target, location))
             port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-            path = parts.path.encode("ascii").decode()
-            query = parts.query.encode("ascii").decode()
         except ValueError:
             return None
+        following = (parts.path or "/") + ("?" + parts.query if parts.query else "")
         there = (parts.scheme, (parts.hostname or "").lower(), port)
         if there != (self.address.scheme, self.address.host, self.address.port):
             return None
-        if parts.username is not None or looks_like_login(path):
+        if parts.username is not None or looks_like_login(parts.path):
             return None
-        return (path or "/") + ("?" + query if query else "")
+        return following if _PRINTABLE.fullmatch(following) else None
 
 
 class RefusedRedirectError(Exception):
