@@ -5,17 +5,20 @@ until cancelled; ``python -m comfynb.sandbox`` is the command line.
 """
 
 import asyncio
+import importlib
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from comfynb.sandbox.node import Node
 from comfynb.sandbox.process import Sandbox, SandboxError
-from comfynb.sandbox.samples import workflow_names, workflow_text
-from comfynb.sandbox.server import SandboxServer
-from comfynb.sandbox.settings import Authentication, CacheMode, Settings
+from comfynb.sandbox.workflows import workflow_names, workflow_text
+
+if TYPE_CHECKING:
+    from comfynb.sandbox.node import Node
+    from comfynb.sandbox.server import SandboxServer
+    from comfynb.sandbox.settings import Authentication, CacheMode, Settings
 
 __all__ = [
     "Authentication",
@@ -31,32 +34,52 @@ __all__ = [
     "workflow_text",
 ]
 
+# Loaded when first asked for: who only starts a process need not load the server itself.
+_HOMES = {
+    "Authentication": "comfynb.sandbox.settings",
+    "CacheMode": "comfynb.sandbox.settings",
+    "SandboxServer": "comfynb.sandbox.server",
+    "Settings": "comfynb.sandbox.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'comfynb.sandbox' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
 
 @asynccontextmanager
 async def in_process(
     *,
     base_dir: Path | None = None,
-    classes: Mapping[str, type[Node]] | None = None,
+    classes: "Mapping[str, type[Node]] | None" = None,
     port: int = 0,
     **settings: Any,
-) -> AsyncIterator[SandboxServer]:
+) -> "AsyncIterator[SandboxServer]":
     """Serve on the running event loop; yields the server, whose faults and stats are at hand.
 
     ``settings`` are those of `Settings`; ``auth`` may be the text that the command line takes.
+    Without ``base_dir`` the files lie in a temporary folder and go with the server.
     """
+    from comfynb.sandbox.server import SandboxServer
+    from comfynb.sandbox.settings import Authentication, Settings
+
     if isinstance(settings.get("auth"), str):
         settings["auth"] = Authentication.parse(settings["auth"])
-    if base_dir is not None:
-        async with SandboxServer(
-            Settings(base_dir=base_dir, port=port, **settings), classes
-        ) as server:
+    folder = None
+    if base_dir is None:
+        folder = await asyncio.to_thread(
+            tempfile.TemporaryDirectory, prefix="comfynb-sandbox-", ignore_cleanup_errors=True
+        )
+        base_dir = Path(folder.name)
+    try:
+        chosen = Settings(base_dir=base_dir, port=port, **settings)
+        async with SandboxServer(chosen, classes) as server:
             yield server
-        return
-    with tempfile.TemporaryDirectory(prefix="comfynb-sandbox-") as folder:
-        async with SandboxServer(
-            Settings(base_dir=Path(folder), port=port, **settings), classes
-        ) as server:
-            yield server
+    finally:
+        if folder is not None:
+            await asyncio.to_thread(folder.cleanup)
 
 
 @asynccontextmanager

@@ -35,9 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if arguments.end_with_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-    # Two threads take turns here, the event loop and the worker: with Python's 5 ms each would
-    # mostly wait for the other.
-    sys.setswitchinterval(0.0005)
     try:
         if arguments.base_dir is not None:
             return asyncio.run(_serve(arguments, arguments.base_dir))
@@ -51,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 async def _serve(arguments: argparse.Namespace, base_dir: Path) -> int:
     faults = [Fault.parse(spec) for spec in arguments.fault]
     server = SandboxServer(_settings(arguments, base_dir))
+    # Two threads take turns here, the event loop and the worker: with Python's 5 ms each would
+    # mostly wait for the other.
+    sys.setswitchinterval(0.0005)
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -99,6 +99,7 @@ class Sandbox:
             line = _first_line(self._process)
             if not line.startswith(b"{"):
                 self.kill()
+                self.stop()
                 complaints.seek(0)
                 said = complaints.read().decode(errors="replace").strip().splitlines()
                 reason = said[-1] if said else f"it said nothing for {_START_SECONDS:.0f} s"

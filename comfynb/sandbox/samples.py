@@ -1,7 +1,6 @@
 """What a sandbox has to begin with: pictures, model files and workflows, all made by ourselves."""
 
 import json
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -10,29 +9,11 @@ from PIL import Image
 
 from comfynb.sandbox.catalogue import Catalogue
 from comfynb.sandbox.settings import Settings
+from comfynb.sandbox.workflows import workflow_names, workflow_text
 
-__all__ = ["WORKFLOWS", "prepare", "workflow_names", "workflow_text"]
-
-WORKFLOWS = "comfynb.sandbox.workflows"
-"""The package that holds the sample workflows: ``NAME.json`` (UI) and ``NAME.api.json``."""
+__all__ = ["prepare"]
 
 Pixels = npt.NDArray[np.uint8]
-
-
-def workflow_names() -> list[str]:
-    """Return the names of the sample workflows."""
-    files = [entry.name for entry in resources.files(WORKFLOWS).iterdir()]
-    return sorted(
-        name.removesuffix(".json")
-        for name in files
-        if name.endswith(".json") and not name.endswith(".api.json")
-    )
-
-
-def workflow_text(name: str, *, api: bool = False) -> str:
-    """Return a sample workflow as JSON text, in the UI's format or as an API prompt."""
-    file = resources.files(WORKFLOWS) / f"{name}{'.api' if api else ''}.json"
-    return file.read_text(encoding="utf-8")
 
 
 def prepare(settings: Settings, catalogue: Catalogue) -> None:
