@@ -11,7 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from comfynb.comfy import Address, ComfyClient, Credentials, ObjectInfo
+from comfynb.comfy import Address, ComfyClient, Credentials
+from comfynb.comfy.object_info import ObjectInfo
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.engine import Engine, Recovered

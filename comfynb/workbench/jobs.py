@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from PIL import Image
 
@@ -35,8 +35,13 @@ class Outputs(Sequence[ImageView]):
     def __len__(self) -> int:
         return len(self._files)
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._files[index]
+    @overload
+    def __getitem__(self, index: int) -> ImageView: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Outputs": ...
+    def __getitem__(self, index: int | slice) -> "ImageView | Outputs":
+        found = self._files[index]
+        return Outputs(found) if isinstance(found, tuple) else found
 
     @property
     def paths(self) -> list[Path]:
@@ -229,8 +234,13 @@ class JobList(Sequence[JobHandle]):
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def __getitem__(self, index: Any) -> Any:
-        return self._jobs[index]
+    @overload
+    def __getitem__(self, index: int) -> JobHandle: ...
+    @overload
+    def __getitem__(self, index: slice) -> "JobList": ...
+    def __getitem__(self, index: int | slice) -> "JobHandle | JobList":
+        found = self._jobs[index]
+        return JobList(found) if isinstance(found, tuple) else found
 
     async def _wait(self) -> "JobList":
         for job in self._jobs:

@@ -1,25 +1,18 @@
 """``wf`` and ``wb.workflows``: a workflow with its parameters, its form, and Run."""
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comfynb.comfy import (
-    Conversion,
-    LoadedWorkflow,
-    ObjectInfo,
-    Problem,
-    check_prompt,
-    check_value,
-    convert,
-    load_workflow,
-    missing_classes,
-    parameter_for,
-    parameter_keys,
-    propose_parameters,
-)
+from comfynb.comfy.check import check_prompt, missing_classes
+from comfynb.comfy.convert import ConversionReport, convert
+from comfynb.comfy.keys import ParameterKeys, parameter_keys
+from comfynb.comfy.load import LoadedWorkflow, load_workflow
+from comfynb.comfy.object_info import ObjectInfo
+from comfynb.comfy.parameters import parameter_for, propose_parameters
+from comfynb.comfy.problems import Problem
+from comfynb.comfy.values import check_value
 from comfynb.engine.plan import RunPlan, version_of
 from comfynb.errors import InvalidValue, NotFound, UnknownNodeClass, UsageError, WorkflowError
 from comfynb.models import (
@@ -77,10 +70,10 @@ class Workflow:
         self._workbench = workbench
         self._definition = definition
         self._source = source
-        self._conversion: Conversion | None = None
+        self._report: ConversionReport | None = None
         self._prepared = source is None
         self._version: WorkflowVersion | None = None
-        self._keys: dict[str, ExposedParameter] | None = None
+        self._keys: ParameterKeys | None = None
 
     @property
     def id(self) -> str:
@@ -105,10 +98,10 @@ class Workflow:
         return dict(self._definition.api_json)
 
     @property
-    def report(self) -> Conversion | None:
+    def report(self) -> ConversionReport | None:
         """What the conversion from UI format dropped, bypassed or found odd; None for API JSON."""
         self._prepare()
-        return self._conversion
+        return self._report
 
     @property
     def parameters(self) -> Parameters:
@@ -133,7 +126,7 @@ class Workflow:
             object_info = self._object_info()
             conversion = convert(source.workflow or {}, object_info)
             prompt = conversion.prompt
-            self._conversion = conversion
+            self._report = conversion.report
         if not prompt:
             raise WorkflowError(f"{self.name} has no node that would run.")
         self._definition.api_json = prompt
@@ -143,9 +136,9 @@ class Workflow:
         )
         self._prepared = True
 
-    def _parameter_keys(self) -> dict[str, ExposedParameter]:
+    def _parameter_keys(self) -> ParameterKeys:
         if self._keys is None:
-            self._keys = dict(parameter_keys(self._definition.exposed_parameters))
+            self._keys = parameter_keys(self._definition.exposed_parameters)
         return self._keys
 
     def expose(self, place: str, *, name: str | None = None) -> ExposedParameter:
@@ -217,24 +210,8 @@ class Workflow:
 
     def _find(self, name: str) -> tuple[str, ExposedParameter]:
         keys = self._parameter_keys()
-        if name in keys:
-            return name, keys[name]
-        for key, parameter in keys.items():
-            if name in {
-                parameter.id,
-                parameter.display_name,
-                f"{parameter.node_title}.{parameter.field_name}",
-                f"{parameter.node_id}.{parameter.field_name}",
-            }:
-                return key, parameter
-        same = [key for key, parameter in keys.items() if parameter.field_name == name]
-        if same:
-            raise UsageError(
-                f"{self.name} has several parameters called {name!r}: use one of {', '.join(same)}."
-            )
-        near = difflib.get_close_matches(name, keys, n=1)
-        hint = f" did you mean {near[0]!r}?" if near else f" it has {', '.join(keys) or 'none'}."
-        raise UsageError(f"{self.name} has no parameter {name!r}:{hint}")
+        parameter = keys.find(name)
+        return keys.key_of(parameter), parameter
 
     def _checked(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
         checked: dict[str, Any] = {}
@@ -405,7 +382,7 @@ class Workflow:
 
     def form(self) -> ParameterForm:
         """A form of its parameters with a Run button; the jobs it starts appear beneath it."""
-        keys = self._parameter_keys_ready()
+        self._prepare()
 
         def run(values: Mapping[str, Any]) -> Any:
             return self.run(values).row()
@@ -416,12 +393,12 @@ class Workflow:
             return check_value(parameter, value)
 
         return ParameterForm(
-            keys, title=self.name, on_run=run, check=check, upload=self._workbench.keep_upload
+            self._parameter_keys(),
+            title=self.name,
+            on_run=run,
+            check=check,
+            upload=self._workbench.keep_upload,
         )
-
-    def _parameter_keys_ready(self) -> dict[str, ExposedParameter]:
-        self._prepare()
-        return self._parameter_keys()
 
     def __repr__(self) -> str:
         if not self._prepared:
