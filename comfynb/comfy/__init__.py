@@ -1,6 +1,7 @@
 """Talks to ComfyUI servers, and turns workflows into the prompts that they run."""
 
 from comfynb.comfy.address import Address, parse_address
+from comfynb.comfy.check import check_prompt, missing_classes, missing_files, output_nodes
 from comfynb.comfy.client import ComfyClient
 from comfynb.comfy.compare import Difference, diff_prompts, same_prompt
 from comfynb.comfy.convert import (
@@ -11,6 +12,7 @@ from comfynb.comfy.convert import (
     dynamic_choices,
     is_api_prompt,
     is_ui_workflow,
+    promoted_inputs,
     resolve_dynamic_prompt,
     to_api_prompt,
 )
@@ -45,7 +47,10 @@ from comfynb.comfy.events import (
 )
 from comfynb.comfy.files import safe_name
 from comfynb.comfy.graph import find_cycle, is_link
+from comfynb.comfy.keys import ParameterKeys, parameter_keys
+from comfynb.comfy.load import LoadedWorkflow, load_workflow
 from comfynb.comfy.object_info import InputSpec, NodeClass, ObjectInfo, OutputSpec
+from comfynb.comfy.parameters import apply_parameters, parameter_for, propose_parameters
 from comfynb.comfy.problems import Problem
 from comfynb.comfy.protocol import (
     Accepted,
@@ -66,6 +71,7 @@ from comfynb.comfy.protocol import (
 )
 from comfynb.comfy.refusal import explain_refusal, refusal_problems
 from comfynb.comfy.socket import EventStream
+from comfynb.comfy.values import check_value
 
 __all__ = [
     "Accepted",
@@ -96,12 +102,14 @@ __all__ = [
     "HeaderAuth",
     "HistoryEntry",
     "InputSpec",
+    "LoadedWorkflow",
     "NodeClass",
     "NodeFailure",
     "NodeProgress",
     "NodeState",
     "ObjectInfo",
     "OutputSpec",
+    "ParameterKeys",
     "Preview",
     "Problem",
     "Progress",
@@ -117,6 +125,9 @@ __all__ = [
     "TextOutput",
     "TokenAuth",
     "Unknown",
+    "apply_parameters",
+    "check_prompt",
+    "check_value",
     "convert",
     "diff_prompts",
     "dynamic_choices",
@@ -126,9 +137,17 @@ __all__ = [
     "is_link",
     "is_prompt_id",
     "is_ui_workflow",
+    "load_workflow",
+    "missing_classes",
+    "missing_files",
     "new_prompt_id",
+    "output_nodes",
+    "parameter_for",
+    "parameter_keys",
     "parse_address",
     "parse_frame",
+    "promoted_inputs",
+    "propose_parameters",
     "refusal_problems",
     "resolve_dynamic_prompt",
     "safe_name",

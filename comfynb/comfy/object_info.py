@@ -74,9 +74,7 @@ class InputSpec:
     widget_type: str = ""
     tooltip: str = ""
     display_name: str = ""
-    options: Mapping[str, Any] = field(
-        default_factory=lambda: _NOTHING, repr=False, compare=False
-    )
+    options: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, repr=False, compare=False)
 
     @property
     def widget(self) -> str:

@@ -9,7 +9,14 @@ from comfynb.comfy.convert.report import Conversion, ConversionReport
 from comfynb.comfy.object_info import as_object_info
 from comfynb.errors import NotAWorkflow
 
-__all__ = ["convert", "describe", "is_api_prompt", "is_ui_workflow", "to_api_prompt"]
+__all__ = [
+    "convert",
+    "describe",
+    "is_api_prompt",
+    "is_ui_workflow",
+    "promoted_inputs",
+    "to_api_prompt",
+]
 
 
 def is_ui_workflow(data: object) -> bool:
@@ -51,6 +58,19 @@ def convert(workflow: Mapping[str, Any], object_info: Mapping[str, Any]) -> Conv
 def to_api_prompt(workflow: Mapping[str, Any], object_info: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a UI workflow to the prompt that the front-end would send; see :func:`convert`."""
     return convert(workflow, object_info).prompt
+
+
+def promoted_inputs(
+    workflow: Mapping[str, Any], object_info: Mapping[str, Any], node_id: str, name: str
+) -> list[tuple[str, str]]:
+    """Which inputs of the prompt a subgraph instance's own input stands for.
+
+    ``node_id`` is the instance's id in the prompt's terms (``"5"``, ``"5:7"``). Gives
+    ``(node id, input)`` pairs, the first first; empty for an unknown instance or input.
+    """
+    if not is_ui_workflow(workflow):
+        return []
+    return Converter(workflow, as_object_info(object_info)).promoted(node_id, name)
 
 
 def describe(value: object) -> str:

@@ -94,6 +94,36 @@ class Converter:
                     )
         return Conversion(prompt, self._report)
 
+    def promoted(self, node_id: str, name: str) -> list[tuple[str, str]]:
+        """The inner inputs that an instance's input stands for, as ids of the prompt."""
+        for scope in self._expand(Scope(self._workflow.root), ()):
+            host = scope.host
+            if host is None or scope.prefix != f"{node_id}:":
+                continue
+            place = host.place_of(name)
+            found = [] if place is None else list(self._behind(scope, place))
+            found += [
+                (scope.prefix + inner, entry)
+                for inner, entry in host.overrides
+                if entry == name and inner not in scope.inner
+            ]
+            return found
+        return []
+
+    def _behind(self, scope: Scope, place: int) -> Iterator[tuple[str, str]]:
+        for link in self._hosts.inner_links(scope.graph, place):
+            target = scope.graph.nodes.get(link.target)
+            if target is None:
+                continue
+            nested = scope.inner.get(target.id)
+            for number, entry in enumerate(self._resolver.inputs_of(target)):
+                if entry.link is None or entry.link.key != link.key:
+                    continue
+                if nested is not None:
+                    yield from self._behind(nested, number)
+                else:
+                    yield scope.prefix + target.id, entry.name
+
     # Nodes ------------------------------------------------------------------------------------
 
     def _state_of(self, node: Node) -> NodeState:

@@ -97,7 +97,7 @@ class Hosts:
             if host.inputs[place].link is None:
                 host.inputs[place].link = link
 
-    def _inner_links(self, definition: Graph, place: int) -> Iterator[Link]:
+    def inner_links(self, definition: Graph, place: int) -> Iterator[Link]:
         """Yield the links behind a subgraph input, in the order in which it lists them."""
         listed = definition.inputs[place].links
         for key in listed:
@@ -111,7 +111,7 @@ class Hosts:
 
     def _widget_behind(self, definition: Graph, place: int) -> tuple[Node, str, Any] | None:
         """The first widget that a subgraph input leads to: its node, its name, its value."""
-        for link in self._inner_links(definition, place):
+        for link in self.inner_links(definition, place):
             inner = definition.nodes.get(link.target)
             if inner is None:
                 continue
@@ -264,7 +264,7 @@ class Hosts:
         return self._targets[key]
 
     def _find_target(self, definition: Graph, place: int) -> tuple[str, str] | None:
-        for link in self._inner_links(definition, place):
+        for link in self.inner_links(definition, place):
             inner = definition.nodes.get(link.target)
             if inner is None:
                 continue

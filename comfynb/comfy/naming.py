@@ -1,0 +1,168 @@
+"""Names for parameters that tell two nodes of one kind apart: by title, by role, by position."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from comfynb.comfy.graph import links_of
+from comfynb.comfy.object_info import ObjectInfo
+from comfynb.comfy.problems import node_title
+
+__all__ = ["Naming", "field_label"]
+
+_LABELS = {
+    "cfg": "CFG",
+    "ckpt_name": "Checkpoint",
+    "unet_name": "Diffusion model",
+    "vae_name": "VAE",
+    "clip_name": "Text encoder",
+    "lora_name": "LoRA",
+    "control_net_name": "ControlNet",
+    "sampler_name": "Sampler",
+    "noise_seed": "Seed",
+    "fps": "FPS",
+    "text": "Prompt",
+    "strength_model": "LoRA strength",
+    "filename_prefix": "File name",
+}
+_TEXT_FIELDS = {"text", "prompt", "value", "string", "clip_l", "t5xxl", "text_g", "text_l"}
+_ROLES = {"positive": "Positive prompt", "negative": "Negative prompt"}
+_DEEPEST = 30
+Place = tuple[str, str]
+"""A node's id and an input's name."""
+
+
+def field_label(field: str) -> str:
+    """An input's name for people: ``sampler_name`` is "Sampler", ``batch_size`` "Batch size"."""
+    last = field.rsplit(".", 1)[-1]
+    if last in _LABELS:
+        return _LABELS[last]
+    words = last.replace("_", " ").strip()
+    return words[:1].upper() + words[1:] if words else field
+
+
+class Naming:
+    """Finds display names for the inputs of one prompt."""
+
+    def __init__(
+        self,
+        prompt: Mapping[str, Any],
+        info: ObjectInfo,
+        workflow: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._prompt = prompt
+        self._info = info
+        self._root_titles = _root_titles(workflow)
+        self._users: dict[str, list[Place]] = {}
+        for node_id, node in prompt.items():
+            for name, source, _ in links_of(node):
+                self._users.setdefault(source, []).append((node_id, name))
+
+    def labels(self, places: Iterable[Place]) -> dict[Place, str]:
+        """A display name for each input, all different."""
+        places = list(places)
+        labels = {place: self._label(place) for place in places}
+        for tell_apart in (self._titled, self._titled_with_path, self._numbered):
+            counts = Counter(labels.values())
+            twins = [place for place in places if counts[labels[place]] > 1]
+            if not twins:
+                break
+            labels |= {place: tell_apart(place, labels[place]) for place in twins}
+        return _unique(labels)
+
+    def role(self, node_id: str) -> str:
+        """``positive`` or ``negative`` if a node's result goes only there, else nothing."""
+        roles = {name for _, name in self._role_takers(node_id)}
+        return roles.pop() if len(roles) == 1 else ""
+
+    def _role_takers(self, node_id: str) -> set[Place]:
+        """The nodes whose ``positive`` or ``negative`` input a node's result goes to."""
+        takers: set[Place] = set()
+        seen: set[str] = set()
+        waiting = [(node_id, 0)]
+        while waiting:
+            current, depth = waiting.pop()
+            if current in seen or depth > _DEEPEST:
+                continue
+            seen.add(current)
+            for user, name in self._users.get(current, ()):
+                role = name.rsplit(".", 1)[-1]
+                if role in _ROLES:
+                    takers.add((user, role))
+                else:
+                    waiting.append((user, depth + 1))
+        return takers
+
+    def _label(self, place: Place) -> str:
+        node_id, field = place
+        label = field_label(field)
+        title = node_title(self._prompt, node_id)
+        if field.rsplit(".", 1)[-1] in _TEXT_FIELDS and self._is_text(place):
+            role = self.role(node_id)
+            if role:
+                return _ROLES[role]
+        if field == "value" and title and not self._has_default_title(node_id):
+            # A primitive's own title says what it is for.
+            return title
+        return label
+
+    def _is_text(self, place: Place) -> bool:
+        return isinstance(self._prompt[place[0]]["inputs"].get(place[1]), str)
+
+    def _has_default_title(self, node_id: str) -> bool:
+        class_type = str(self._prompt[node_id].get("class_type"))
+        node_class = self._info.node(class_type)
+        title = node_title(self._prompt, node_id)
+        return title == class_type or (node_class is not None and title == node_class.display_name)
+
+    def _titled(self, place: Place, label: str) -> str:
+        title = node_title(self._prompt, place[0])
+        if label in _ROLES.values() and self._has_default_title(place[0]):
+            # Every prompt node is called the same: the sampler it serves tells more.
+            takers = {node_title(self._prompt, taker) for taker, _ in self._role_takers(place[0])}
+            if len(takers) == 1:
+                title = takers.pop()
+        return f"{title}: {label}" if title and title != label else label
+
+    def _titled_with_path(self, place: Place, label: str) -> str:
+        root, separator, _ = place[0].partition(":")
+        around = self._root_titles.get(root, "") if separator else ""
+        return f"{around} / {label}" if around else label
+
+    @staticmethod
+    def _numbered(place: Place, label: str) -> str:
+        return f"{label} ({place[0]})"
+
+
+def _unique(labels: dict[Place, str]) -> dict[Place, str]:
+    """Number what is still the same: one node may have two inputs of one label."""
+    counts = Counter(labels.values())
+    used: set[str] = set()
+    for place, label in labels.items():
+        wanted = f"{label} ({place[1]})" if counts[label] > 1 else label
+        number = 2
+        while wanted in used:
+            wanted = f"{label} ({number})"
+            number += 1
+        used.add(wanted)
+        labels[place] = wanted
+    return labels
+
+
+def _root_titles(workflow: Mapping[str, Any] | None) -> dict[str, str]:
+    """Titles of the nodes of the root graph, subgraph instances among them."""
+    if workflow is None:
+        return {}
+    definitions = workflow.get("definitions")
+    subgraphs = definitions.get("subgraphs") if isinstance(definitions, Mapping) else None
+    names = {
+        str(graph.get("id")): str(graph.get("name") or "")
+        for graph in (subgraphs if isinstance(subgraphs, list) else ())
+        if isinstance(graph, Mapping)
+    }
+    nodes = workflow.get("nodes")
+    return {
+        str(node.get("id")): str(node.get("title") or names.get(str(node.get("type")), ""))
+        for node in (nodes if isinstance(nodes, list) else ())
+        if isinstance(node, Mapping)
+    }

@@ -1,0 +1,247 @@
+"""Parameters of a prompt: which inputs a person may want to set, and what each may be set to."""
+
+import copy
+import math
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from comfynb.comfy.check import output_nodes, reachable
+from comfynb.comfy.convert.api import promoted_inputs
+from comfynb.comfy.declared import declared_input, declared_inputs
+from comfynb.comfy.naming import Naming, field_label
+from comfynb.comfy.object_info import DYNAMIC_COMBO, InputSpec, ObjectInfo, as_object_info
+from comfynb.comfy.problems import node_label, node_title, shorten, suggest
+from comfynb.comfy.ranking import LAST, rank_of
+from comfynb.comfy.values import check_value
+from comfynb.errors import NotFound, UsageError
+from comfynb.models import ExposedParameter, ParamConstraints, ParamType
+
+__all__ = ["apply_parameters", "parameter_for", "parameter_id", "propose_parameters"]
+
+_NAMESPACE = uuid.UUID("6a0f3c1e-5b0d-5a53-9f0e-3d1c5a1b7c11")
+_EXTENSIONS = {
+    "image": [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tiff"],
+    "video": [".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif"],
+    "audio": [".mp3", ".wav", ".flac", ".ogg", ".opus", ".m4a"],
+}
+_MOST_OTHERS = 12
+
+
+def parameter_id(node_id: str, field: str) -> str:
+    """The id that a parameter of this input always has."""
+    return str(uuid.uuid5(_NAMESPACE, f"{node_id}\n{field}"))
+
+
+def propose_parameters(
+    prompt: Mapping[str, Any],
+    object_info: Mapping[str, Any],
+    workflow: Mapping[str, Any] | None = None,
+) -> list[ExposedParameter]:
+    """Propose what to expose, in the order in which a person looks for it.
+
+    First what the author chose in app mode (``extra.linearData`` of ``workflow``), then seeds,
+    prompt texts, sizes, steps, guidance, samplers, schedulers, denoising, models and input files,
+    and other simple inputs if they are few. Only inputs of nodes that run, whose class is known,
+    and that hold a value rather than a link. Display names are unique.
+    """
+    info = as_object_info(object_info)
+    running = reachable(prompt, output_nodes(prompt, info)) or list(prompt)
+    chosen = _chosen_by_author(prompt, info, workflow)
+    naming = Naming(prompt, info, workflow)
+    ranked: list[tuple[tuple[int, int, int, int], str, str, InputSpec]] = []
+    for place, node_id in enumerate(running):
+        for index, (name, spec) in enumerate(_simple_inputs(prompt, node_id, info)):
+            if (node_id, name) not in chosen:
+                rank = rank_of(prompt, node_id, spec)
+                # What is wanted comes before what is not.
+                second = int(naming.role(node_id) == "negative")
+                ranked.append(((rank, second, place, index), node_id, name, spec))
+    ranked.sort(key=lambda entry: entry[0])
+    others = [entry for entry in ranked if entry[0][0] >= LAST]
+    if chosen or len(others) > _MOST_OTHERS:
+        ranked = [entry for entry in ranked if entry[0][0] < LAST]
+    found = [(node_id, name, spec) for (node_id, name), spec in chosen.items()]
+    found += [(node_id, name, spec) for _, node_id, name, spec in ranked]
+    labels = naming.labels([(node_id, name) for node_id, name, _ in found])
+    return [
+        _parameter(prompt, node_id, spec, labels[node_id, name], order)
+        for order, (node_id, name, spec) in enumerate(found)
+    ]
+
+
+def parameter_for(
+    prompt: Mapping[str, Any], object_info: Mapping[str, Any], node_id: str, field: str
+) -> ExposedParameter:
+    """Describe one input of one node as a parameter.
+
+    Raises :class:`~comfynb.errors.NotFound` for an unknown node or input, and
+    :class:`~comfynb.errors.UsageError` for an input that is linked or cannot be typed in.
+    """
+    info = as_object_info(object_info)
+    node = prompt.get(node_id)
+    if not isinstance(node, Mapping):
+        raise NotFound(f"The prompt has no node {shorten(node_id)}{suggest(node_id, prompt)}.")
+    label = node_label(prompt, node_id)
+    node_class = info.node(str(node.get("class_type")))
+    inputs = node.get("inputs") or {}
+    if node_class is None:
+        raise NotFound(
+            f"{label} is of a class that the server does not know, so its inputs cannot be exposed."
+        )
+    spec = declared_input(node_class, inputs, field)
+    if spec is None:
+        names = declared_inputs(node_class, inputs)
+        raise NotFound(
+            f"{label} has no input {shorten(field)}{suggest(field, names)}; "
+            f"it has {', '.join(names) or 'none'}."
+        )
+    if isinstance(inputs.get(field), list):
+        raise UsageError(
+            f"{label}: input {field} is fed by {node_label(prompt, str(inputs[field][0]))}: "
+            "expose an input of that node instead."
+        )
+    if _type_of(spec) is None:
+        raise UsageError(
+            f"{label}: input {field} takes {spec.socket}, which cannot be typed in: link it."
+        )
+    return _parameter(prompt, node_id, spec, field_label(field), 0)
+
+
+def apply_parameters(
+    prompt: Mapping[str, Any],
+    parameters: Iterable[ExposedParameter],
+    values: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Give a new prompt in which parameters have other values; the old one is not changed.
+
+    ``values`` may name a parameter by its key (see
+    :func:`~comfynb.comfy.keys.parameter_keys`), display name, ``"Title.field"``, ``"id.field"`` or
+    id. Each value is checked. Raises :class:`~comfynb.errors.NotFound` for an unknown name and
+    :class:`~comfynb.errors.InvalidValue` for a value that is not allowed.
+    """
+    from comfynb.comfy.keys import parameter_keys
+
+    keys = parameter_keys(list(parameters))
+    changed = copy.deepcopy(dict(prompt))
+    for name, value in values.items():
+        parameter = keys.find(name)
+        node = changed.get(parameter.node_id)
+        if not isinstance(node, dict):
+            raise NotFound(
+                f"{parameter.display_name} belongs to node {parameter.node_id}, "
+                "which is not in the prompt: propose the parameters again."
+            )
+        node.setdefault("inputs", {})[parameter.field_name] = check_value(parameter, value)
+    return changed
+
+
+def _simple_inputs(
+    prompt: Mapping[str, Any], node_id: str, info: ObjectInfo
+) -> list[tuple[str, InputSpec]]:
+    """The inputs of a node that hold a value which a person can set."""
+    node = prompt[node_id]
+    node_class = info.node(str(node.get("class_type")))
+    inputs = node.get("inputs") or {}
+    if node_class is None:
+        return []
+    return [
+        (name, spec)
+        for name, spec in declared_inputs(node_class, inputs).items()
+        if name in inputs
+        and _type_of(spec) is not None
+        and spec.type != DYNAMIC_COMBO
+        and isinstance(inputs[name], str | int | float | bool)
+    ]
+
+
+def _chosen_by_author(
+    prompt: Mapping[str, Any], info: ObjectInfo, workflow: Mapping[str, Any] | None
+) -> dict[tuple[str, str], InputSpec]:
+    """The inputs that app mode shows, in the author's order."""
+    extra = workflow.get("extra") if workflow is not None else None
+    linear = extra.get("linearData") if isinstance(extra, Mapping) else None
+    entries = linear.get("inputs") if isinstance(linear, Mapping) else None
+    chosen: dict[tuple[str, str], InputSpec] = {}
+    for entry in entries if isinstance(entries, list) else ():
+        if not isinstance(entry, list) or len(entry) < 2 or not isinstance(entry[1], str):
+            continue
+        key = str(entry[0])
+        places = [(key, entry[1])]
+        if key not in prompt and workflow is not None:
+            # It is a subgraph's own input: what it feeds inside is what a prompt can set.
+            places = promoted_inputs(workflow, info, key, entry[1])[:1]
+        for node_id, name in places:
+            for candidate, spec in (
+                _simple_inputs(prompt, node_id, info) if node_id in prompt else ()
+            ):
+                if candidate == name:
+                    chosen[node_id, name] = spec
+    return chosen
+
+
+def _type_of(spec: InputSpec) -> ParamType | None:
+    if spec.force_input:
+        return None
+    if spec.upload == "image":
+        return ParamType.IMAGE_PATH
+    if spec.upload in {"video", "audio"}:
+        # There is no type of its own for recordings; the extensions tell them apart.
+        return ParamType.VIDEO_PATH
+    match spec.widget:
+        case "INT":
+            return ParamType.INT
+        case "FLOAT":
+            return ParamType.FLOAT
+        case "BOOLEAN":
+            return ParamType.BOOL
+        case "STRING":
+            return ParamType.MULTILINE_STRING if spec.multiline else ParamType.STRING
+        case "COMBO":
+            return None if spec.options.get("multi_select") else ParamType.CHOICE
+        case kind if kind == DYNAMIC_COMBO:
+            return ParamType.CHOICE
+    return None
+
+
+def _parameter(
+    prompt: Mapping[str, Any], node_id: str, spec: InputSpec, label: str, order: int
+) -> ExposedParameter:
+    type_ = _type_of(spec)
+    if type_ is None:
+        raise UsageError(f"Input {spec.name} of type {spec.type} cannot be a parameter.")
+    inputs = prompt[node_id].get("inputs") or {}
+    return ExposedParameter(
+        id=parameter_id(node_id, spec.name),
+        node_id=node_id,
+        node_title=node_title(prompt, node_id) or node_id,
+        field_name=spec.name,
+        display_name=label,
+        param_type=type_,
+        default_value=inputs.get(spec.name, spec.default),
+        constraints=_constraints(spec, type_),
+        order=order,
+    )
+
+
+def _constraints(spec: InputSpec, type_: ParamType) -> ParamConstraints | None:
+    if type_ in {ParamType.INT, ParamType.FLOAT}:
+        low, high = _finite(spec.minimum), _finite(spec.maximum)
+        if low is not None and high is not None and low > high:
+            low = high = None
+        step = _finite(spec.step)
+        step = step if step is not None and step >= 0 else None
+        if low is None and high is None and step is None:
+            return None
+        return ParamConstraints(min_value=low, max_value=high, step=step)
+    if spec.choices is None and spec.upload is None:
+        return None
+    choices = [choice for choice in spec.choices or () if isinstance(choice, str | int | float)]
+    extensions = _EXTENSIONS.get(spec.upload or "")
+    if not choices and not extensions:
+        return None
+    return ParamConstraints(choices=choices or None, file_extensions=extensions)
+
+
+def _finite(number: float | None) -> int | float | None:
+    return number if number is not None and math.isfinite(number) else None
