@@ -8,7 +8,7 @@ from comfynb.comfy.graph import links_of
 from comfynb.comfy.object_info import ObjectInfo
 from comfynb.comfy.problems import node_title
 
-__all__ = ["Naming", "field_label"]
+__all__ = ["Naming", "field_label", "one_line"]
 
 _LABELS = {
     "cfg": "CFG",
@@ -41,6 +41,12 @@ def field_label(field: str) -> str:
     return words[:1].upper() + words[1:] if words else field
 
 
+def one_line(text: str) -> str:
+    """A title as one line of text that can be stored: control characters become spaces."""
+    plain = text.encode("utf-8", "replace").decode()
+    return " ".join("".join(c if c.isprintable() else " " for c in plain).split())
+
+
 class Naming:
     """Finds display names for the inputs of one prompt."""
 
@@ -61,13 +67,13 @@ class Naming:
     def labels(self, places: Iterable[Place]) -> dict[Place, str]:
         """A display name for each input, all different."""
         places = list(places)
-        labels = {place: self._label(place) for place in places}
+        labels = {place: one_line(self._label(place)) or "Value" for place in places}
         for tell_apart in (self._titled, self._titled_with_path, self._numbered):
             counts = Counter(labels.values())
             twins = [place for place in places if counts[labels[place]] > 1]
             if not twins:
                 break
-            labels |= {place: tell_apart(place, labels[place]) for place in twins}
+            labels |= {place: one_line(tell_apart(place, labels[place])) for place in twins}
         return _unique(labels)
 
     def role(self, node_id: str) -> str:

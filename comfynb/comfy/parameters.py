@@ -9,7 +9,7 @@ from typing import Any
 from comfynb.comfy.check import output_nodes, reachable
 from comfynb.comfy.convert.api import promoted_inputs
 from comfynb.comfy.declared import declared_input, declared_inputs
-from comfynb.comfy.naming import Naming, field_label
+from comfynb.comfy.naming import Naming, field_label, one_line
 from comfynb.comfy.object_info import DYNAMIC_COMBO, InputSpec, ObjectInfo, as_object_info
 from comfynb.comfy.problems import node_label, node_title, shorten, suggest
 from comfynb.comfy.ranking import LAST, rank_of
@@ -47,8 +47,12 @@ def propose_parameters(
     """
     info = as_object_info(object_info)
     running = reachable(prompt, output_nodes(prompt, info)) or list(prompt)
-    chosen = _chosen_by_author(prompt, info, workflow)
-    naming = Naming(prompt, info, workflow)
+    chosen = {
+        place: spec
+        for place, spec in _chosen_by_author(prompt, info, workflow).items()
+        if place[0] in set(running)
+    }
+    naming = Naming({node_id: prompt[node_id] for node_id in running}, info, workflow)
     ranked: list[tuple[tuple[int, int, int, int], str, str, InputSpec]] = []
     for place, node_id in enumerate(running):
         for index, (name, spec) in enumerate(_simple_inputs(prompt, node_id, info)):
@@ -141,18 +145,25 @@ def _simple_inputs(
 ) -> list[tuple[str, InputSpec]]:
     """The inputs of a node that hold a value which a person can set."""
     node = prompt[node_id]
-    node_class = info.node(str(node.get("class_type")))
-    inputs = node.get("inputs") or {}
-    if node_class is None:
+    node_class = info.node(str(node.get("class_type"))) if isinstance(node, Mapping) else None
+    if node_class is None or one_line(node_id) != node_id:
         return []
+    inputs = node.get("inputs") or {}
     return [
         (name, spec)
         for name, spec in declared_inputs(node_class, inputs).items()
         if name in inputs
         and _type_of(spec) is not None
         and spec.type != DYNAMIC_COMBO
-        and isinstance(inputs[name], str | int | float | bool)
+        and _is_plain(inputs[name])
+        and one_line(name) == name
     ]
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, str):
+        return value.isascii() or value == value.encode("utf-8", "replace").decode()
+    return isinstance(value, int | float)
 
 
 def _chosen_by_author(
@@ -214,7 +225,7 @@ def _parameter(
     return ExposedParameter(
         id=parameter_id(node_id, spec.name),
         node_id=node_id,
-        node_title=node_title(prompt, node_id) or node_id,
+        node_title=one_line(node_title(prompt, node_id)) or node_id,
         field_name=spec.name,
         display_name=label,
         param_type=type_,
