@@ -8,7 +8,7 @@ import ipywidgets
 from comfynb.widgets.markup import esc
 from comfynb.widgets.theme import style_sheet, styled
 
-__all__ = ["Composite", "close_tree", "html", "mimebundle", "set_class"]
+__all__ = ["Composite", "close_tree", "html", "icon_button", "mimebundle", "set_class"]
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -29,6 +29,18 @@ def html(value: str = "", *classes: str) -> ipywidgets.HTML:
     made = ipywidgets.HTML(value)
     for name in classes:
         made.add_class(name)
+    return made
+
+
+def icon_button(icon: str, name: str, *, toggle: bool = False) -> ipywidgets.Widget:
+    """A button that shows only an icon; ``name`` is its tooltip and what screen readers say.
+
+    The name has to be its text, hidden by the style sheet: browsers take an icon font's character
+    for the text of a button that has no other, and a tooltip counts only if there is none at all.
+    """
+    kind = ipywidgets.ToggleButton if toggle else ipywidgets.Button
+    made = kind(description=name, icon=icon, tooltip=name)
+    made.add_class("comfynb-icon")
     return made
 
 

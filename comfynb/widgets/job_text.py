@@ -69,7 +69,7 @@ def head_html(view: JobView, now: datetime) -> str:
         words = f"{user(told, 120)} · " if told else ""
         out += (
             f'<div class="comfynb-progress">{shown}'
-            f'<span class="comfynb-num">{words}{min(max(view.progress, 0), 100):.0f} %</span></div>'
+            f'<span class="comfynb-num comfynb-cut">{words}{min(max(view.progress, 0), 100):.0f} %</span></div>'
         )
     return out
 

@@ -7,7 +7,7 @@ import ipywidgets
 
 from comfynb.errors import ComfynbError
 from comfynb.models import ExposedParameter
-from comfynb.widgets.composite import close_tree, html, set_class
+from comfynb.widgets.composite import close_tree, html, icon_button, set_class
 from comfynb.widgets.markup import clean, one_line, user
 from comfynb.widgets.ranges import allowed
 
@@ -42,7 +42,7 @@ class Field:
         self._changed = changed
         self._setting = False
         self._note = html("", "comfynb-note")
-        self._reset = ipywidgets.Button(icon="undo", tooltip=self._reset_tip(), disabled=True)
+        self._reset = icon_button("undo", self._reset_tip())
         self._reset.add_class("comfynb-reset")
         self._reset.on_click(lambda _: self.reset())
         self._line = ipywidgets.HBox([*self._build(), self._reset])

@@ -9,6 +9,7 @@ import ipywidgets
 
 from comfynb.errors import InvalidValue
 from comfynb.models import ExposedParameter, ParamType
+from comfynb.widgets.composite import icon_button
 from comfynb.widgets.fields.base import Field
 from comfynb.widgets.markup import clean, clip, number, user
 from comfynb.widgets.ranges import bounds, is_seed
@@ -115,11 +116,9 @@ class SeedField(NumberField):
     """A seed: a dice draws another one, and a switch does so at each run."""
 
     def _build(self) -> Sequence[ipywidgets.Widget]:
-        self._dice = ipywidgets.Button(icon="dice", tooltip=f"Draw another {self.label}")
+        self._dice = icon_button("dice", f"Draw another {self.label}")
         self._dice.on_click(lambda _: self.draw())
-        self._each = ipywidgets.ToggleButton(
-            icon="random", tooltip=f"Draw another {self.label} for each run"
-        )
+        self._each = icon_button("random", f"A new {self.label} each time", toggle=True)
         self._each.observe(lambda _: self._show(), "value")
         return [*super()._build(), self._dice, self._each]
 
