@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import re
 import secrets
+import threading
 import unicodedata
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -33,7 +34,7 @@ def safe_name(filename: str, default: str = "file") -> str:
         "_" if c in '<>:"|?*' or unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c
         for c in name
     )
-    name = name.strip(" ").rstrip(". ").lstrip(".")
+    name = name.strip(". ")
     if _WINDOWS_DEVICES.fullmatch(name):
         name = "_" + name
     stem, dot, suffix = name.rpartition(".")
@@ -41,7 +42,7 @@ def safe_name(filename: str, default: str = "file") -> str:
         stem, suffix = name, ""
     room = _LONGEST_NAME - len((dot + suffix if suffix else "").encode())
     stem = stem.encode()[:room].decode("utf-8", "ignore")
-    return (f"{stem}.{suffix}" if suffix else stem) or default
+    return (f"{stem}.{suffix}" if suffix else stem.rstrip(". ")) or default
 
 
 def _query(ref: FileRef) -> dict[str, str]:
@@ -86,35 +87,31 @@ def _check_view(transport: Transport, reply: Reply, ref: FileRef) -> None:
 async def download(transport: Transport, ref: FileRef, destination: Path) -> DownloadedFile:
     """Stream a file to ``destination``, which appears whole or not at all.
 
-    What is being written lies beside it as ``.part``. An existing file is replaced.
+    What is being written lies beside it as ``.part``. An existing file is replaced. OSError where
+    the destination cannot be written.
     """
     announced: list[Reply] = []
     chunks = transport.stream("/view", _query(ref), announced.append)
+    part = _Part(destination)
     waiting: list[bytes] = []
     waiting_size = 0
-    part: _Part | None = None
     try:
         async for chunk in chunks:
             waiting.append(chunk)
             waiting_size += len(chunk)
             if waiting_size >= _CHUNK:
-                if part is None:
-                    _check_view(transport, announced[0], ref)
-                    part = await asyncio.to_thread(_Part, destination)
+                _check_view(transport, announced[0], ref)
                 await asyncio.to_thread(part.write, waiting)
                 waiting, waiting_size = [], 0
-        reply = announced[0]
-        _check_view(transport, reply, ref)
-        # Most files are small: open, write and rename go to the thread together.
-        written = part.size if part is not None else 0
-        _check_size(transport, reply, ref, written + waiting_size)
-        result = await asyncio.to_thread(_finish, part, destination, waiting)
-        part = None
-        return result
+        _check_view(transport, announced[0], ref)
+        _check_size(transport, announced[0], ref, part.size + waiting_size)
+        # Most files are small: opening, writing and renaming go to the thread together.
+        return await asyncio.to_thread(part.finish, waiting)
+    except BaseException:
+        await asyncio.to_thread(part.discard)
+        raise
     finally:
         await chunks.aclose()
-        if part is not None:
-            await asyncio.to_thread(part.discard)
 
 
 def _check_size(transport: Transport, reply: Reply, ref: FileRef, size: int) -> None:
@@ -135,40 +132,54 @@ def _check_size(transport: Transport, reply: Reply, ref: FileRef, size: int) -> 
 
 
 class _Part:
-    """The file being written, beside its destination; used in worker threads only."""
+    """The file being written, beside its destination; used in worker threads only.
+
+    A cancelled download leaves its worker thread running, so writing and discarding exclude each
+    other, and nothing is written after the discarding.
+    """
 
     def __init__(self, destination: Path) -> None:
-        destination.parent.mkdir(parents=True, exist_ok=True)
         # Another name for each attempt: two downloads of one file must not share a part.
-        self.path = destination.with_name(f"{destination.name[:120]}.{secrets.token_hex(4)}.part")
+        self.path = destination.with_name(f"{destination.name[:60]}.{secrets.token_hex(4)}.part")
         self.size = 0
+        self._destination = destination
         self._sha256 = hashlib.sha256()
-        self._file: BinaryIO = self.path.open("xb")
+        self._file: BinaryIO | None = None
+        self._discarded = False
+        self._lock = threading.Lock()
 
     def write(self, chunks: list[bytes]) -> None:
-        for chunk in chunks:
-            self._file.write(chunk)
-            self._sha256.update(chunk)
-            self.size += len(chunk)
+        with self._lock:
+            if self._discarded:
+                return
+            if self._file is None:
+                self._destination.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self.path.open("xb")
+            for chunk in chunks:
+                self._file.write(chunk)
+                self._sha256.update(chunk)
+                self.size += len(chunk)
 
-    def finish(self, destination: Path) -> DownloadedFile:
-        self._file.close()
-        self.path.replace(destination)
-        return DownloadedFile(destination, self.size, self._sha256.hexdigest())
+    def finish(self, chunks: list[bytes]) -> DownloadedFile:
+        try:
+            self.write(chunks)
+            with self._lock:
+                if self._file is not None:
+                    self._file.close()
+                    self.path.replace(self._destination)
+                    self._file = None
+        except BaseException:
+            self.discard()
+            raise
+        return DownloadedFile(self._destination, self.size, self._sha256.hexdigest())
 
     def discard(self) -> None:
-        self._file.close()
-        self.path.unlink(missing_ok=True)
-
-
-def _finish(part: _Part | None, destination: Path, chunks: list[bytes]) -> DownloadedFile:
-    part = part or _Part(destination)
-    try:
-        part.write(chunks)
-        return part.finish(destination)
-    except BaseException:
-        part.discard()
-        raise
+        with self._lock:
+            self._discarded = True
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
+                self.path.unlink(missing_ok=True)
 
 
 async def upload(
@@ -224,6 +235,9 @@ async def upload(
             raise body.error
     judge = transport.judge
     if reply.status == 413:
+        if limit is None:
+            said = (await transport.get("/features")).json_object().get("max_upload_size")
+            limit = said if isinstance(said, int) else None
         raise _too_large(transport, filename, size, limit)
     if reply.status == 400:
         raise ServerError(
@@ -287,10 +301,14 @@ class _Body:
 
 def _too_large(transport: Transport, filename: str, size: int, limit: int | None) -> ServerError:
     judge = transport.judge
-    allowed = f"{limit / 2**20:.0f} MiB" if limit else "its limit (100 MiB unless set)"
+    allowed = f"no more than {_mebibytes(limit)}" if limit else "less"
     return ServerError(
-        f"{judge.label} takes no more than {allowed} in one upload and {filename!r} has"
-        f" {size / 2**20:.0f} MiB: start it with a larger --max-upload-size.",
+        f"{judge.label} takes {allowed} in one upload and {filename!r} has {_mebibytes(size)}:"
+        " start it with a larger --max-upload-size.",
         backend=judge.name,
         status=413,
     )
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f}".removesuffix(".0") + " MiB"
