@@ -65,11 +65,12 @@ def head_html(view: JobView, now: datetime) -> str:
     parts.append(f'<span class="comfynb-soft comfynb-num">{esc(_times(view, now))}</span>')
     out = f'<div class="comfynb-headline">{"".join(parts)}</div>'
     if not waits and not view.status.is_terminal:
-        shown = bar(view.progress, look(view.status).css_class, view.name)
+        percent = min(max(view.progress, 0), 100)
+        shown = bar(percent, look(view.status).css_class, view.name)
         words = f"{user(told, 120)} · " if told else ""
         out += (
             f'<div class="comfynb-progress">{shown}'
-            f'<span class="comfynb-num comfynb-cut">{words}{min(max(view.progress, 0), 100):.0f} %</span></div>'
+            f'<span class="comfynb-num comfynb-cut">{words}{percent:.0f} %</span></div>'
         )
     return out
 

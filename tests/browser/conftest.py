@@ -21,7 +21,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from playwright.sync_api import Locator, Page, sync_playwright
+from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent
@@ -38,6 +38,7 @@ CHROMIUM_ARGS = [
 ]
 SECONDS = 1000  # Playwright counts in milliseconds
 PATIENCE = 60 * SECONDS
+expect.set_options(timeout=PATIENCE)
 KEEP = pytest.StashKey[pytest.CallInfo[None]]()
 
 

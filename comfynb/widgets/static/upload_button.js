@@ -1,7 +1,7 @@
 // A button that sends a file to the kernel in pieces, each one asked for: the notebook server closes
 // a connection on which one message is too large. Files can be dropped on it too.
 
-const PIECE = 512 * 1024;
+const PIECE = 2 * 1024 * 1024;
 
 function render({ model, el }) {
   const button = document.createElement("button");
