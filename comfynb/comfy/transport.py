@@ -17,7 +17,7 @@ from yarl import URL
 from comfynb.comfy.address import Address
 from comfynb.comfy.answers import REDIRECTS, Judge, Reply, looks_like_login
 from comfynb.comfy.credentials import Credentials
-from comfynb.errors import BackendError, UsageError
+from comfynb.errors import BackendError, InvalidValue, UsageError
 
 __all__ = ["Transport"]
 
@@ -118,8 +118,8 @@ class Transport:
         self, path: str, body: Mapping[str, Any], *, wait: float | None = None
     ) -> Reply:
         """POST ``body``, once: who does not get an answer must find out what became of it."""
-        content = json.dumps(body, separators=(",", ":")).encode()
-        return await self.post(path, content, {"Content-Type": "application/json"}, wait=wait)
+        headers = {"Content-Type": "application/json"}
+        return await self.post(path, _encode(body), headers, wait=wait)
 
     async def post(
         self,
@@ -302,6 +302,17 @@ class Signer:
         """Give ``headers`` and those of the credentials."""
         signed = self._credentials.headers() if self._credentials is not None else {}
         return {**headers, **signed}
+
+
+def _encode(body: Mapping[str, Any]) -> bytes:
+    try:
+        # NaN goes through: ComfyUI reads it, and workflows have it.
+        return json.dumps(body, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidValue(
+            f"JSON cannot carry a value in what should be sent ({error}): use plain numbers, texts,"
+            " lists and dicts."
+        ) from None
 
 
 def _limits(connect: float, read: float, *, streamed: bool = False) -> aiohttp.ClientTimeout:
