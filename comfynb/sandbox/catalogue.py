@@ -41,6 +41,7 @@ class Catalogue:
             for name, node in self._classes.items()
             if node.fingerprint.__func__ is not Node.fingerprint.__func__  # type: ignore[attr-defined]
         }
+        self._names: dict[str, frozenset[str]] = {}
         self._choices: dict[str, dict[str, list[Any]]] = {}
         for key, options in (choices or {}).items():
             name, separator, field = key.partition(".")
@@ -78,6 +79,19 @@ class Catalogue:
                 spec[1] = {**spec[1], "options": options}
             category[field] = tuple(spec)
         return inputs
+
+    def accepts(self, name: str, ctx: Context) -> frozenset[str]:
+        """Return the names of a class's inputs, without the hidden ones.
+
+        Unlike their options the names do not depend on what lies on the server, so the class is
+        asked only once.
+        """
+        names = self._names.get(name)
+        if names is None:
+            inputs = self.inputs(name, ctx)
+            names = frozenset((*inputs.get("required", {}), *inputs.get("optional", {})))
+            self._names[name] = names
+        return names
 
     def own_checks(self, name: str) -> frozenset[str] | None:
         """Return the inputs whose check a class has taken over, ``None`` for all of them.

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from comfynb.sandbox.caching import CacheEntry, OutputCache, node_keys
-from comfynb.sandbox.catalogue import Catalogue, find_input, is_link
+from comfynb.sandbox.catalogue import Catalogue, is_link
 from comfynb.sandbox.faults import Faults
 from comfynb.sandbox.node import Blocked, Context, Interrupted, Node, OutOfMemoryError, Result
 from comfynb.sandbox.ordering import ExecutionOrder
@@ -194,9 +194,9 @@ class Executor:
             if result.ui:
                 ui = {kind: list(items) for kind, items in result.ui.items()}
                 meta = _meta(node_id)
-                run.outputs[node_id], run.meta[node_id] = ui, meta
                 if run.client_id is not None:
                     self._send_executed(run, node_id, ui)
+                run.outputs[node_id], run.meta[node_id] = ui, meta
             self._cache.put(node_id, CacheEntry(result.outputs, ui, meta))
         except _Gone:
             raise
@@ -270,15 +270,14 @@ class Executor:
     def _values(self, run: _Run, node_id: str) -> dict[str, Any]:
         """Return the inputs that the node is called with."""
         node = run.prompt[node_id]
-        declared = self._catalogue.inputs(node["class_type"], self.context())
+        accepted = self._catalogue.accepts(node["class_type"], self.context())
         values = {}
         for key, value in node["inputs"].items():
-            spec = find_input(declared, key)
             if is_link(value):
                 source = self._cache.get(value[0])
                 assert source is not None, "the order lets no node start before its sources"
                 values[key] = source.outputs[int(value[1])]
-            elif spec is not None and spec[1] != "hidden":
+            elif key in accepted:
                 values[key] = value
         return values
 
@@ -286,11 +285,11 @@ class Executor:
         node = run.prompt[node_id]
         if not self._catalogue.has_fingerprint(node["class_type"]):
             return None
-        declared = self._catalogue.inputs(node["class_type"], self.context())
+        accepted = self._catalogue.accepts(node["class_type"], self.context())
         shown = {
             key: None if is_link(value) else value
             for key, value in node.get("inputs", {}).items()
-            if find_input(declared, key) is not None
+            if key in accepted
         }
         try:
             return self._catalogue[node["class_type"]].fingerprint(

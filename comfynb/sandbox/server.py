@@ -1,6 +1,7 @@
 """One sandbox server: its routes, its listening socket, and its simulated crashes."""
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,8 @@ from comfynb.sandbox.stats import Stats
 from comfynb.sandbox.versions import server_version
 
 __all__ = ["SandboxServer"]
+
+_log = logging.getLogger(__name__)
 
 
 class SandboxServer(State):
@@ -108,7 +111,8 @@ class SandboxServer(State):
         for runner in (self._runner, self._control_runner):
             if runner is not None:
                 await runner.cleanup()
-        await asyncio.to_thread(self.machine.join, 5)
+        if not await asyncio.to_thread(self.machine.join, 5):
+            _log.warning("a node still computes while its sandbox has ended")
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -132,7 +136,8 @@ class SandboxServer(State):
             self.stats.ended(item[1], "lost")
         self._end_life()
         # A node that computes cannot be stopped; it must not write into the next life's folders.
-        await asyncio.to_thread(machine.join, 5)
+        if not await asyncio.to_thread(machine.join, 5):
+            _log.warning("a node of the last life still computes")
         self._begin_life()
         if down > 0:
             self._spawn(self._open_later(down))

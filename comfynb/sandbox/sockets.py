@@ -38,7 +38,7 @@ class Sockets:
         self._by_id: dict[str, web.WebSocketResponse] = {}
         self._features: dict[str, dict[str, Any]] = {}
         self._open: dict[web.WebSocketResponse, asyncio.Transport] = {}
-        self._outbox: deque[tuple[str, Any, str | None]] = deque()
+        self._outbox: deque[tuple[bytes, str | None]] = deque()
         self._wake = asyncio.Event()
         self._awake = False
         self.client_id: str | None = None
@@ -50,8 +50,9 @@ class Sockets:
         """Queue a message, from any thread; without a client id it goes to everybody.
 
         ``data`` is a JSON value, or bytes for a binary message (``event`` then has no meaning).
+        Raises TypeError when it is neither.
         """
-        self._outbox.append((event, data, client_id))
+        self._outbox.append((_frame(event, data), client_id))
         if not self._awake:
             self._awake = True
             self._loop.call_soon_threadsafe(self._wake.set)
@@ -64,12 +65,9 @@ class Sockets:
             self._awake = False
             frames: dict[str, list[bytes]] = {}
             while self._outbox:
-                event, data, client_id = self._outbox.popleft()
-                receivers = self._receivers(client_id)
-                if receivers:
-                    frame = _frame(event, data)
-                    for receiver in receivers:
-                        frames.setdefault(receiver, []).append(frame)
+                frame, client_id = self._outbox.popleft()
+                for receiver in self._receivers(client_id):
+                    frames.setdefault(receiver, []).append(frame)
             for receiver, parts in frames.items():
                 await self._write(receiver, b"".join(parts))
 
@@ -137,8 +135,9 @@ class Sockets:
 
     async def close(self) -> None:
         """Close all sockets in order, as a server does that shuts down."""
-        for ws in list(self._open):
-            await ws.close(code=1001, message=b"Server shutdown")
+        await asyncio.gather(
+            *(ws.close(code=1001, message=b"Server shutdown") for ws in list(self._open))
+        )
 
 
 def _frame(event: str, data: Any) -> bytes:

@@ -25,8 +25,8 @@ _SECRET_EXTRAS = ("auth_token_comfy_org", "api_key_comfy_org")
 async def _websocket(request: web.Request) -> web.StreamResponse:
     state = state_of(request)
     sockets = state.sockets
-    # Compression would only cost time here; whether a server offers it is up to the server.
-    ws = web.WebSocketResponse(compress=False)
+    # Compression would only cost time here. Who does not answer a close is not waited for long.
+    ws = web.WebSocketResponse(compress=False, timeout=0.5)
     await ws.prepare(request)
     client_id = request.query.get("clientId", "") or uuid.uuid4().hex
     assert request.transport is not None
