@@ -51,12 +51,12 @@ def load_workflow(
     executed. Raises :class:`~comfynb.errors.NotAWorkflow` in one sentence for anything else.
     """
     if isinstance(source, Mapping):
-        return _from_value(dict(source), name, "the mapping")
+        return _from_value(dict(source), name, "The mapping")
     if isinstance(source, bytes | bytearray | memoryview):
-        return _from_stream(io.BytesIO(bytes(source)), name, "the bytes")
+        return _from_stream(io.BytesIO(bytes(source)), name, "The data")
     if isinstance(source, str):
         if _is_json_text(source):
-            return _from_text(source, name, "the text")
+            return _from_text(source, name, "The text")
         if "\n" in source.strip() or len(source) > _LONGEST_PATH or not source.strip():
             raise NotAWorkflow(
                 f"The text is {_looks_like(source)}: give a path, or the JSON of a workflow."
@@ -109,7 +109,7 @@ def _nearest(path: Path) -> str:
 
 def _from_file(source: IO[bytes] | IO[str], name: str) -> LoadedWorkflow:
     file_name = getattr(source, "name", "")
-    label = shorten(file_name, 200) if isinstance(file_name, str) and file_name else "the file"
+    label = shorten(file_name, 200) if isinstance(file_name, str) and file_name else "The file"
     if not name and isinstance(file_name, str) and file_name:
         name = _stem(Path(file_name))
     data = source.read(MOST_JSON + 1)
@@ -216,8 +216,9 @@ def _parse(text: str, label: str) -> Any:
 
 
 def _near(text: str, place: int) -> str:
-    around = text[max(0, place - 20) : place + 20].strip()
-    return f", near {shorten(around, 60)}" if around else " (the text ends there)"
+    if not text[place:].strip():
+        return " (the text ends there)"
+    return f", near {shorten(text[max(0, place - 20) : place + 20].strip(), 60)}"
 
 
 def _looks_like(text: str) -> str:
@@ -267,7 +268,7 @@ def _unwrap(value: Any, depth: int = 0) -> Found:
     if isinstance(value, str):
         # Some tools save JSON inside a JSON text.
         return (
-            _unwrap(_parse(value, "the inner text"), depth + 1) if _is_json_text(value) else _NONE
+            _unwrap(_parse(value, "The inner text"), depth + 1) if _is_json_text(value) else _NONE
         )
     if isinstance(value, list):
         return _from_queue_item(value, depth)

@@ -47,10 +47,11 @@ def propose_parameters(
     """
     info = as_object_info(object_info)
     running = reachable(prompt, output_nodes(prompt, info)) or list(prompt)
+    alive = set(running)
     chosen = {
         place: spec
         for place, spec in _chosen_by_author(prompt, info, workflow).items()
-        if place[0] in set(running)
+        if place[0] in alive
     }
     naming = Naming({node_id: prompt[node_id] for node_id in running}, info, workflow)
     ranked: list[tuple[tuple[int, int, int, int], str, str, InputSpec]] = []

@@ -48,7 +48,11 @@ def _user_data(reader: Reader, start: int, end: int) -> Iterator[tuple[str, str]
             yield from _meta(reader, first, last)
         elif kind in _NAMES and last - first > 4:
             # QuickTime: two bytes of length, two of language, then the text.
-            length = min(reader.number(first, 2), last - first - 4)
+            there = last - first - 4
+            length = min(reader.number(first, 2), there)
+            if there & 0xFFFF == length:
+                # ffmpeg writes longer texts too; then only the box knows their length.
+                length = there
             yield _NAMES[kind], as_text(reader.at(first + 4, length))
 
 

@@ -56,7 +56,8 @@ def _comments(data: bytes) -> Iterator[tuple[str, str]]:
         place += 4
         return int.from_bytes(data[place - 4 : place], "little")
 
-    place += number()
+    vendor = number()
+    place += vendor
     for _ in range(number()):
         length = number()
         if place + length > len(data):
