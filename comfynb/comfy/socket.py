@@ -182,7 +182,7 @@ class EventStream:
             else:
                 failures += 1
             self._reopening = None
-            await self._pause(failures)
+            await self._pause(pause_after(failures))
             if self._mailbox.is_full:
                 await self._mailbox.wait_for_room()
 
@@ -200,7 +200,7 @@ class EventStream:
                     async with asyncio.timeout(_PATIENCE_WITH_CONSUMER):
                         await self._mailbox.wait_for_room()
                 message = await connection.receive()
-            reason = self._reopening or _why_closed(connection)
+            reason = self._reopening or _why_closed(connection, message.data)
         except aiohttp.ClientError:
             reason = "the websocket broke off"
         except TimeoutError:
@@ -220,30 +220,33 @@ class EventStream:
         self._mailbox.put(event)
         return isinstance(event, Connected)
 
-    async def _pause(self, failures: int) -> None:
-        """Wait 0.3 s after a drop and up to 5 s while it fails, never in step with other clients.
-
-        :meth:`reopen` cuts it short.
-        """
-        if failures == 0:
+    async def _pause(self, seconds: float) -> None:
+        """Wait, unless :meth:`reopen` cuts it short."""
+        if seconds == 0:
             return
-        longest = min(_LONGEST_PAUSE, _GONE * 2.0**failures)
         self._hurry.clear()
         try:
-            async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):  # noqa: S311
+            async with asyncio.timeout(seconds):
                 await self._hurry.wait()
         except TimeoutError:
             return
 
 
-def _why_closed(connection: Connection) -> str:
-    error = connection.exception()
-    if isinstance(error, aiohttp.WebSocketError) and error.code == 1009:
-        return f"a message was larger than {_MAX_MESSAGE // 2**20} MiB"
+def pause_after(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: up to 5, out of step with other clients."""
+    if failures == 0:
+        return 0.0
+    return min(_LONGEST_PAUSE, _GONE * 2.0**failures) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _why_closed(connection: Connection, error: object) -> str:
+    """Say why there are no more messages; ``error`` is what came instead of the next one."""
     if isinstance(error, aiohttp.WebSocketError):
+        if error.code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG:
+            return f"a message was larger than {_MAX_MESSAGE // 2**20} MiB"
         return "what the server sent is no websocket message"
     if isinstance(error, TimeoutError):
         return "the server stopped answering on the websocket"
-    if connection.close_code is None or connection.close_code == 1006:
+    if connection.close_code in {None, aiohttp.WSCloseCode.ABNORMAL_CLOSURE}:
         return "the websocket broke off"
     return f"the server closed the websocket (code {connection.close_code})"
