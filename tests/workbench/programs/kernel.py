@@ -54,9 +54,15 @@ def main():
         workflow = workbench.workflows.load(prompt(), name="kill")
         points = [{"seed": first + n} for n in range(count)]
         # One by one, as a person's loop does, and the rest at once, as a sweep does.
-        jobs = [workflow.run(point) for point in points[: count // 4]]
+        jobs = []
+        for point in points[: count // 4]:
+            jobs.append(workflow.run(point))
+            print("returned", jobs[-1].id, flush=True)
         jobs += workflow.run_many(points[count // 4 :])
-        print("submitted", flush=True)
+        for job in jobs[count // 4 :]:
+            print("returned", job.id, flush=True)
+    elif action == "report":
+        jobs = []
     else:
         recovered = workbench.resume().wait()
         print(str(recovered), flush=True)
