@@ -85,7 +85,7 @@ class SandboxServer(State):
     async def start(self) -> None:
         """Prepare the base directory and listen; raises OSError when the port is taken."""
         await asyncio.to_thread(samples.prepare, self.settings, self.catalogue)
-        self._begin_life()
+        await self._begin_life()
         self._runner = await self._run_app(
             self._routes(),
             web.Application(client_max_size=self.settings.max_upload_size, middlewares=[guard]),
@@ -138,7 +138,7 @@ class SandboxServer(State):
         # A node that computes cannot be stopped; it must not write into the next life's folders.
         if not await asyncio.to_thread(machine.join, 5):
             _log.warning("a node of the last life still computes")
-        self._begin_life()
+        await self._begin_life()
         if down > 0:
             self._spawn(self._open_later(down))
         else:
@@ -174,9 +174,11 @@ class SandboxServer(State):
 
     # lives
 
-    def _begin_life(self) -> None:
+    async def _begin_life(self) -> None:
         self.sockets = Sockets(self.faults.is_deaf)
-        self.machine = Machine(self.settings, self.catalogue, self.sockets, self.faults, self.stats)
+        self.machine = await asyncio.to_thread(
+            Machine, self.settings, self.catalogue, self.sockets, self.faults, self.stats
+        )
         self._publisher = asyncio.get_running_loop().create_task(self.sockets.run())
 
     def _end_life(self) -> None:

@@ -183,6 +183,36 @@ async def test_previews_carry_metadata_for_who_wants_it(serve, connect):
     assert text == b"\0\0\0\3\0\0\0\x011" + "grüße".encode()
 
 
+@pytest.mark.parametrize("length", [0, 100, 125, 126, 60_000, 65_535, 65_536, 300_000])
+async def test_messages_of_every_length_arrive_whole(serve, connect, length):
+    class Say(Node):
+        NAME = "Say"
+        OUTPUT_NODE = True
+
+        def execute(self, ctx):
+            ctx.show_text("x" * length)
+            return Result((), {"text": ["y" * length]})
+
+    client = await connect(await serve(classes={"Say": Say}))
+    await client.run({"1": node("Say")})
+    assert client.binary == [struct.pack(">II", 3, 1) + b"1" + b"x" * length]
+    assert client.seen("executed")[0]["output"] == {"text": ["y" * length]}
+
+
+async def test_what_cannot_be_sent_fails_its_node(serve, connect):
+    class Odd(Node):
+        NAME = "Odd"
+        OUTPUT_NODE = True
+
+        def execute(self, ctx):
+            return Result((), {"odd": [object()]})
+
+    client = await connect(await serve(classes={"Odd": Odd}))
+    entry = await client.run({"1": node("Odd")})
+    assert entry["outputs"] == {}
+    assert client.seen("execution_error")[0]["exception_type"] == "TypeError"
+
+
 async def test_node_objects_live_as_long_as_their_node(client):
     async def counts(node_id, class_type="Count"):
         entry = await client.run({node_id: node(class_type)})
@@ -213,11 +243,11 @@ async def test_the_last_of_equal_nodes_is_taken_from_the_first(client):
 
 
 async def test_a_prompt_that_breaks_the_executor_fails_alone(client):
-    # a link of an output that the source does not have, on a node that nothing validates
-    prompt = {"1": node("Count"), "2": {"class_type": "Make", "inputs": {"a": {"x": object}}}}
-    prompt["2"]["inputs"] = {"a": [["1"], 0]}
-    entry = await client.run(prompt)
-    assert entry["status"]["completed"]
+    # class and id are fine, but the inputs of a node that nothing needs are no dictionary
+    broken = {"1": node("Count"), "2": {"class_type": "Make", "inputs": [1]}}
+    entry = await client.run(broken)
+    assert entry["status"] == {"status_str": "error", "completed": False, "messages": []}
+    assert (await client.run({"1": node("Count")}))["status"]["completed"]
 
 
 @pytest.mark.parametrize(
