@@ -1,13 +1,19 @@
-"""An engine with sandbox backends, each test on a store of its own."""
+"""An engine with backends, each test on a store of its own.
+
+The backends are two sandboxes, or twice the real server that COMFYNB_TEST_URL names.
+"""
 
 import asyncio
 import itertools
+import os
+import random
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from comfynb.comfy import ComfyClient
 from comfynb.engine.engine import Engine
 from comfynb.engine.host import LoopHost
 from comfynb.engine.live import LiveJob
@@ -23,7 +29,10 @@ from comfynb.models import (
 from comfynb.sandbox import Sandbox
 from comfynb.store import open_store
 
-COLORS = itertools.count(1)
+REAL_SERVER = os.environ.get("COMFYNB_TEST_URL")
+# A real server outlives the tests: what an earlier run made is still in its cache.
+COLORS = itertools.count(random.randrange(0xF00000) if REAL_SERVER else 1)
+LAB_CLASSES = ("LabLoader", "LabSampler", "LabFail")
 
 
 class Server:
@@ -46,6 +55,33 @@ class Server:
         """How often prompts were executed, all together."""
         prompts = (await self.stats())["prompts"]
         return sum(entry["executions"] for entry in prompts.values())
+
+
+class RealServer:
+    """The server that COMFYNB_TEST_URL names: it has no fault switches and no statistics."""
+
+    def __init__(self, url: str):
+        self.url = url
+        self.asked = 0
+
+    async def clear_faults(self):
+        """Do nothing: nothing can be switched on."""
+
+    async def executions(self):
+        """How many prompts were sent to it, all together.
+
+        It numbers what is posted to it, so that a small prompt's number tells; ours are taken off.
+        """
+        async with ComfyClient(self.url) as client:
+            accepted = await client.submit(picture(width=1, height=1), prompt_id=new_id())
+            await client.cancel(accepted.prompt_id)
+        self.asked += 1
+        return int(accepted.number) + 1 - self.asked
+
+    async def lacks(self, node_classes):
+        """Those of ``node_classes`` that it does not have."""
+        async with ComfyClient(self.url) as client:
+            return sorted(set(node_classes) - set(await client.object_info()))
 
 
 class Kernel:
@@ -130,20 +166,32 @@ async def a_kernel(folder: Path):
 
 
 @pytest.fixture(scope="session")
-def sandboxes():
-    """Two sandbox processes for the whole run."""
+def both_servers():
+    """Two sandbox processes for the whole run, or the real server twice."""
+    if REAL_SERVER:
+        server = RealServer(REAL_SERVER)
+        yield server, server
+        return
     with Sandbox() as one, Sandbox(version="0.3.64") as two:
         yield Server(one), Server(two)
 
 
 @pytest.fixture
-async def servers(sandboxes):
-    """The sandboxes, without faults before and after."""
-    for server in sandboxes:
+async def servers(both_servers):
+    """The servers, without faults before and after."""
+    for server in both_servers:
         await server.clear_faults()
-    yield sandboxes
-    for server in sandboxes:
+    yield both_servers
+    for server in both_servers:
         await server.clear_faults()
+
+
+@pytest.fixture(scope="session")
+def missing_classes():
+    """The bench's node classes that the real server does not have."""
+    if not REAL_SERVER:
+        return []
+    return asyncio.run(RealServer(REAL_SERVER).lacks(LAB_CLASSES))
 
 
 @pytest.fixture
@@ -214,16 +262,31 @@ def failing(kind="error"):
     return prompt
 
 
+class Makers:
+    """Makers of prompts; those of the bench's classes skip where the server has none."""
+
+    def __init__(self, missing):
+        self.missing = missing
+        self.picture = picture
+
+    def needs(self, *node_classes):
+        for name in node_classes:
+            if name in self.missing:
+                pytest.skip(f"the server that COMFYNB_TEST_URL names has no node class {name}")
+
+    def sampling(self, *args, **options):
+        self.needs("LabLoader", "LabSampler")
+        return sampling(*args, **options)
+
+    def failing(self, kind="error"):
+        self.needs("LabFail")
+        return failing(kind)
+
+
 @pytest.fixture
-def prompts():
+def prompts(missing_classes):
     """Makers of prompts: picture, sampling, failing."""
-
-    class Makers:
-        pass
-
-    makers = Makers()
-    makers.picture, makers.sampling, makers.failing = picture, sampling, failing
-    return makers
+    return Makers(missing_classes)
 
 
 async def until(live, condition):
