@@ -86,9 +86,6 @@ class Database(Protocol):
     ) -> None:
         """Wait for the right to open it, open it, and call ``prepare``; all of it or nothing."""
 
-    def reopen(self) -> None:
-        """Close and open again without letting anybody else in between."""
-
     def backup(self, suffix: str) -> None:
         """Copy everything aside before a migration, where that is the store's business."""
 

@@ -34,6 +34,10 @@ __all__ = ["Adopted", "Finish", "Journal"]
 LIVE = frozenset(status.value for status in PromptStatus if not status.is_terminal)
 OPEN = frozenset(status.value for status in JobStatus if not status.is_terminal)
 
+# How far a prompt has come on its server is worth knowing, but nobody waits for it to be stored:
+# it travels with the next call that somebody does wait for, or after this time.
+_PATIENCE_S = 0.1
+
 _NODE_STATUS: Mapping[PromptStatus, JobStatus] = {
     PromptStatus.COMPLETED: JobStatus.COMPLETED,
     PromptStatus.FAILED: JobStatus.FAILED,
@@ -115,16 +119,14 @@ class Journal:
     def prompts_sent(self, prompt_ids: Iterable[str], at: datetime | None = None) -> Pending[None]:
         """The server has taken these prompts: sending becomes queued."""
         ids = list(prompt_ids)
-        arg = ("prompts_sent", ids, at or utcnow())
-        return self._write("prompts_sent", self._moved, arg, self._keys(ids), repeatable=True)
+        return self._move("prompts_sent", ids, at)
 
     def prompts_started(
         self, prompt_ids: Iterable[str], at: datetime | None = None
     ) -> Pending[None]:
         """The server has begun to run these prompts."""
         ids = list(prompt_ids)
-        arg = ("prompts_started", ids, at or utcnow())
-        return self._write("prompts_started", self._moved, arg, self._keys(ids), repeatable=True)
+        return self._move("prompts_started", ids, at)
 
     def prompt_started(self, prompt_id: str, at: datetime | None = None) -> Pending[None]:
         """The server has begun to run this prompt."""
@@ -292,8 +294,15 @@ class Journal:
         repeatable: bool = False,
     ) -> Pending[Any]:
         pending: Pending[Any] = Pending(what)
-        touched = None if keys is None else frozenset(keys)
-        self._store.submit(Op(pending, bulk, arg, touched, repeatable))
+        self._store.submit(Op(pending, bulk, arg, _frozen(keys), repeatable))
+        return pending
+
+    def _move(self, name: str, ids: list[str], at: datetime | None) -> Pending[None]:
+        pending: Pending[None] = Pending(name)
+        arg = (name, ids, at or utcnow())
+        op = Op(pending, self._moved, arg, _frozen(self._keys(ids)), repeatable=True)
+        op.patience = _PATIENCE_S
+        self._store.submit(op)
         return pending
 
     def _keys(self, prompt_ids: Sequence[str]) -> set[str] | None:
@@ -449,9 +458,11 @@ class Journal:
         _end_nodes(tx, ends)
         if lost:
             tx.run("lose_nodes", [lost])
-        files = [file for finish in finishes for file in finish.outputs]
+        table = table_of(OutputFile)
+        files = {table.key_of(file): file for finish in finishes for file in finish.outputs}
         if files:
-            tx.upsert(table_of(OutputFile), files)
+            # A prompt that is out has no files yet; ON CONFLICT would cost six times as much.
+            tx.insert(table, list(files.values()))
 
     def _finish_nodes(self, tx: Transaction, ends: Sequence[_NodeEnd]) -> Sequence[bool]:
         rows = {row[0]: row[1:] for row in tx.run("node_look", [[end.id for end in ends]])}
@@ -539,6 +550,10 @@ class Journal:
             jobs[record.job_id].prompts.append(record)
             self._job_of[record.prompt_id] = record.job_id
         return [jobs[job_id] for job_id in ids]
+
+
+def _frozen(keys: Collection[str] | None) -> frozenset[str] | None:
+    return None if keys is None else frozenset(keys)
 
 
 def _text(value: str | None) -> str | None:

@@ -1,9 +1,10 @@
 """The answer to a store call: awaitable from any event loop, and waited for by plain code."""
 
 import asyncio
+import contextlib
 import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -19,9 +20,40 @@ _log = logging.getLogger(__name__)
 _store_threads: set[int] = set()
 
 
-def _wake(waiter: "asyncio.Future[None]") -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+# In a store's thread while it delivers: who is to be woken, by event loop.
+_gathering = threading.local()
+
+Waiters = list["asyncio.Future[None]"]
+
+
+def _wake(waiters: Waiters) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, waiters: Waiters) -> None:
+    try:
+        loop.call_soon_threadsafe(_wake, waiters)
+    except RuntimeError:
+        # The loop was closed meanwhile: nobody waits there any more.
+        _log.debug("an answer came after its event loop had closed")
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Wake everybody whose answer is delivered in this block at once, at its end.
+
+    What they do next is then queued together, too, instead of one batch each.
+    """
+    gathered: dict[asyncio.AbstractEventLoop, Waiters] = {}
+    _gathering.by_loop = gathered
+    try:
+        yield
+    finally:
+        _gathering.by_loop = None
+        for loop, waiters in gathered.items():
+            _tell(loop, waiters)
 
 
 class Pending(Generic[T]):
@@ -80,11 +112,11 @@ class Pending(Generic[T]):
             waiter: asyncio.Future[None] = loop.create_future()
 
             def tell(_: object) -> None:
-                try:
-                    loop.call_soon_threadsafe(_wake, waiter)
-                except RuntimeError:
-                    # The loop was closed meanwhile: nobody waits there any more.
-                    _log.debug("%s ended after its event loop had closed", self._what)
+                gathered = getattr(_gathering, "by_loop", None)
+                if gathered is None:
+                    _tell(loop, [waiter])
+                else:
+                    gathered.setdefault(loop, []).append(waiter)
 
             self._future.add_done_callback(tell)
             yield from waiter

@@ -5,6 +5,7 @@ whatever was submitted while a batch was being committed makes the next batch.
 """
 
 import contextlib
+import math
 import os
 import select
 import threading
@@ -16,7 +17,7 @@ from typing import Any
 
 from comfynb.errors import StoreError, UsageError
 from comfynb.store.database import BrokenError, Database, Session
-from comfynb.store.pending import Pending, enter_store_thread, leave_store_thread
+from comfynb.store.pending import Pending, enter_store_thread, leave_store_thread, together
 from comfynb.store.transaction import Transaction
 
 __all__ = ["Bulk", "Op", "Worker", "arrange"]
@@ -44,6 +45,8 @@ class Op:
     keys: frozenset[Hashable] | None = None
     """What it touches; None: anything, so that nothing moves past it."""
     repeatable: bool = False
+    patience: float = 0.0
+    """Seconds that it may wait for a call that is in a hurry."""
 
 
 @dataclass(slots=True)
@@ -93,6 +96,8 @@ class Worker:
         self._queue: deque[Op] = deque()
         self._guard = threading.Condition()
         self._sleeping = False
+        self._slumber: float | None = None
+        self._due = math.inf
         self._closing = False
         self._open = False
         self._lent = False
@@ -122,7 +127,10 @@ class Worker:
                 return self._submitted
             self._queue.extend(ops)
             self._submitted += len(ops)
-            if self._sleeping:
+            patience = min((op.patience for op in ops), default=0.0)
+            self._due = min(self._due, time.monotonic() + patience if patience else 0.0)
+            # Whoever sleeps without a limit has to learn that there is one now.
+            if self._sleeping and (not patience or self._slumber is None):
                 self._sleeping = False
                 self._ring()
             return self._submitted
@@ -164,7 +172,12 @@ class Worker:
         ``grace`` seconds later.
         """
         with self._guard:
-            self._guard.wait_for(lambda: self._done >= after)
+            if self._done < after:
+                self._due = 0.0  # somebody waits for those that could wait
+                if self._sleeping:
+                    self._sleeping = False
+                    self._ring()
+                self._guard.wait_for(lambda: self._done >= after)
             if self._open and not self._broken:
                 self._lent, self._grace = True, grace
                 return self._database.reader
@@ -234,22 +247,33 @@ class Worker:
         return True
 
     def _take(self) -> list[Op] | None:
+        """Return what there is to do; nothing if it is time to look about; None at the end."""
         with self._guard:
-            ops = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST))]
-            if ops or self._closing:
-                return ops or None
+            left = 0.0 if self._closing else self._due - time.monotonic()
+            if self._queue and left <= 0:
+                ops = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST))]
+                self._due = 0.0 if self._queue else math.inf
+                return ops
+            if self._closing:
+                return None
+            self._slumber = left if self._queue else None
             self._sleeping = True
+        self._sleep()
+        return []
+
+    def _sleep(self) -> None:
         bell = self._database.wake if self._open else -1
         poll = select.poll()
         poll.register(self._wake_in, select.POLLIN)
         if bell >= 0:
             poll.register(bell, select.POLLIN)
-        poll.poll(None if bell >= 0 or not self._open else _LOOK_S * 1000)
+        limits = [self._slumber, _LOOK_S if self._open and bell < 0 else None]
+        seconds = min((limit for limit in limits if limit is not None), default=None)
+        poll.poll(None if seconds is None else math.ceil(seconds * 1000))
         with self._guard:
             self._sleeping = False
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_in, 4096)
-        return []
 
     def _shut(self, grace: float | None) -> None:
         """Close the database; a read in progress gets its grace, then it is interrupted."""
@@ -300,9 +324,10 @@ class Worker:
             session.rollback()
             self._after_failure(groups, at, error)
         else:
-            for group, some in zip(groups, results, strict=True):
-                for op, result in zip(group.ops, some, strict=True):
-                    op.pending.set_result(result)
+            with together():
+                for group, some in zip(groups, results, strict=True):
+                    for op, result in zip(group.ops, some, strict=True):
+                        op.pending.set_result(result)
 
     def _after_failure(self, groups: list[_Group], at: int, error: BaseException) -> None:
         if len(groups) == 1 and len(groups[0].ops) == 1:

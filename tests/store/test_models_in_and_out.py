@@ -185,7 +185,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.dictionaries(st.text(), json_values, max_size=5), message=st.text())
 def test_json_and_text_survive_whatever_they_are(
     store: Store, make, values: dict[str, Any], message: str

@@ -97,6 +97,7 @@ def held(store: Store) -> tuple[threading.Event, Pending[None]]:
 
 
 def test_what_is_queued_is_one_commit(store: Store) -> None:
+    store.ready().result(30)
     commits: list[int] = []
     worker = store._worker
     original = worker._database.writer.commit
@@ -201,3 +202,30 @@ def test_what_was_submitted_before_closing_is_done_and_later_calls_are_refused(
         with pytest.raises(UsageError, match="closed: open it again"):
             call.result(30)
     assert opened(place).count(Project).result(30) == 20
+
+
+def test_what_can_wait_travels_with_what_cannot_but_does_not_wait_for_ever(
+    store: Store, make
+) -> None:
+    journal = store.journal
+    job = make.job()
+    prompt = make.prompt(job)
+    journal.create_jobs([job]).result(30)
+    journal.begin_prompt(prompt).result(30)
+    sent = journal.prompts_sent([prompt.prompt_id])
+    hasty = store.put(Project(id="now", name="x"))
+    hasty.result(30)
+    assert sent.done(), "it was in the same commit"
+    journal.prompts_started([prompt.prompt_id]).result(30)
+    # A read sees it without waiting for its time.
+    worker = store._worker
+    late = Op(Pending("late"), lambda tx, args: [None], patience=600.0)
+    store.submit(late)
+    assert store.count(Project).result(30) == 2
+    assert late.pending.done()
+    later = Op(Pending("later"), lambda tx, args: [None], patience=600.0)
+    store.submit(later)
+    assert not later.pending.done()
+    assert worker.submitted > 0
+    store.close().result(30)
+    assert later.pending.done(), "and neither does the end of the program"
