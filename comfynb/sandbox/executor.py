@@ -79,6 +79,7 @@ class Executor:
         self._stats = stats
         self._interrupt = interrupt
         self._gone = gone
+        self._folders = settings.folders
         self._cache = OutputCache(settings.cache)
         self._memory: dict[str, Any] = {}
         self._instances: dict[tuple[str, str], dict[str, Any]] = {}
@@ -92,7 +93,7 @@ class Executor:
     def context(self, **about: Any) -> Context:
         """Return a context for validation and the like, or with ``about`` for one node."""
         return Context(
-            folders=self._settings.folders,
+            folders=self._folders,
             version=self._settings.version,
             memory=self._memory,
             interrupt=self._interrupt,
