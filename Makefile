@@ -37,7 +37,8 @@ layers: $(VENV)/.installed-test
 unit browser notebooks: export COMFYNB_HYPOTHESIS = same
 
 unit: $(VENV)/.installed-test
-	$(PYTEST) -n 2 --dist loadgroup -m "not browser"
+	$(PYTEST) -n 2 --durations 10 -m "not browser and not kill"
+	$(PYTEST) --durations 10 -m "kill and not browser"
 
 browser: $(VENV)/.installed-test
 	tests/setup_browser.sh

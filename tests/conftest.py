@@ -53,8 +53,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_browser = pytest.mark.skip(reason=why_no_chromium())
     chromium = find_chromium()
     for item in items:
-        if item.get_closest_marker("kill"):  # one at a time: they count on a machine that answers
-            item.add_marker(pytest.mark.xdist_group("kill"))
         if SERVER and item.get_closest_marker("faults"):
             item.add_marker(no_faults)
         if not chromium and item.get_closest_marker("browser"):
