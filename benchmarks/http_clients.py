@@ -13,6 +13,7 @@ RSS is the process's peak after everything, including the interpreter and the im
 
 import argparse
 import asyncio
+import importlib.util
 import json
 import resource
 import statistics
@@ -221,13 +222,15 @@ def _library(name: str) -> Callable[[str], object]:
         return _aiohttp
     if name == "comfynb":
         return _comfynb
-    import importlib
-
     module = importlib.import_module(name.partition(" ")[0])
     return _httpx_transport(module) if name.endswith("transport") else _httpx_client(module)
 
 
-NAMES = ["httpx", "httpx transport", "httpx2", "httpx2 transport", "aiohttp", "comfynb"]
+NAMES = [
+    name
+    for name in ["httpx", "httpx transport", "httpx2", "httpx2 transport", "aiohttp", "comfynb"]
+    if importlib.util.find_spec(name.partition(" ")[0])
+]
 
 
 async def measure(name: str, url: str, requests: int, frames: int) -> dict[str, float | None]:

@@ -24,7 +24,7 @@ from comfynb.comfy.protocol import (
 )
 from comfynb.comfy.socket import EventStream, Socket
 from comfynb.comfy.transport import Transport
-from comfynb.errors import NotFound
+from comfynb.errors import InvalidValue, NotFound
 
 __all__ = ["ComfyClient"]
 
@@ -145,6 +145,8 @@ class ComfyClient:
 
     async def userdata_get(self, path: str) -> bytes:
         """Give a file that users saved, "workflows/portrait.json" say; NotFound if it is not."""
+        if ".." in path.replace("\\", "/").split("/"):
+            raise InvalidValue(f"{path!r} leads out of the saved files: see userdata_list().")
         target = f"/userdata/{quote(path, safe='')}"
         reply = await self._transport.get(target)
         if reply.status == 404:

@@ -142,13 +142,22 @@ class EventStream:
 
     async def aclose(self) -> None:
         """Close the socket and end the iteration."""
-        self._closed = True
-        self._mailbox.close()
-        task, self._task = self._task, None
+        task = self._task
+        if not self._closed:
+            self._closed = True
+            self._mailbox.close()
+            if task is not None:
+                task.cancel()
         if task is not None:
-            task.cancel()
             # Waits for the closing handshake too; what the task raised went to the mailbox.
             await asyncio.wait([task])
+        await self._close_older()
+
+    async def _close_older(self) -> None:
+        if self._after is not None:
+            await self._after.aclose()
+            self._ended_at = max(self._ended_at, self._after._ended_at)  # noqa: SLF001
+            self._after = None
 
     def _end(self, task: asyncio.Task[None]) -> None:
         """Tell the consumer how the task ended, so that nobody waits for what never comes."""
@@ -157,10 +166,7 @@ class EventStream:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        if self._after is not None:
-            older, self._after = self._after, None
-            await older.aclose()
-            self._ended_at = older._ended_at  # noqa: SLF001
+        await self._close_older()
         told: str | None = None
         failures = 0
         while True:

@@ -26,7 +26,7 @@ from comfynb.comfy import (
     QueueStatus,
     new_prompt_id,
 )
-from comfynb.errors import BackendUnreachable, NotFound, PromptRefused, ServerError
+from comfynb.errors import BackendUnreachable, InvalidValue, NotFound, PromptRefused, ServerError
 from comfynb.sandbox import Sandbox, in_process
 
 # Only nodes that every ComfyUI has.
@@ -255,6 +255,8 @@ async def test_models_and_saved_files(client: ComfyClient) -> None:
     assert await client.userdata_list("no-such-folder") == []
     with pytest.raises(NotFound, match="no saved file"):
         await client.userdata_get("workflows/no such.json")
+    with pytest.raises(InvalidValue, match="leads out"):
+        await client.userdata_get("workflows/../../secret.json")
     await client.free(unload_models=True, free_memory=True)
 
 

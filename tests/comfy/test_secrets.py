@@ -4,6 +4,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -93,6 +94,7 @@ async def requests(client: ComfyClient) -> list[BaseException]:
         client.submit({"1": {"class_type": "A", "inputs": {}}}, prompt_id=prompt_id),
         client.upload(b"x", filename="x.bin"),
         client.view(FileRef("x.png")),
+        client.download(FileRef("x.png"), Path("/nowhere/x.png")),
         client.object_info("A"),
     ]:
         try:
@@ -127,7 +129,7 @@ async def test_wrong_credentials_are_refused_without_being_shown(credentials: Cr
         ComfyClient(server.url, auth=credentials) as client,
     ):
         caught = await requests(client)
-        assert len(caught) == 8
+        assert len(caught) == 9
         with pytest.raises(AuthenticationRequired) as on_socket:
             await anext(client.events())
         caught.append(on_socket.value)
@@ -144,7 +146,7 @@ async def test_a_server_that_hangs_up(credentials: Credentials, serve_raw: Serve
     port = await serve_raw(talk)
     async with ComfyClient(f"http://127.0.0.1:{port}", auth=credentials) as client:
         caught = await requests(client)
-        assert len(caught) == 8
+        assert len(caught) == 9
         event = await anext(client.events())
     assert isinstance(event, Disconnected)
     assert_silent([event.reason, repr(event)])
@@ -153,11 +155,27 @@ async def test_a_server_that_hangs_up(credentials: Credentials, serve_raw: Serve
 
 
 @every_kind
+async def test_a_download_that_breaks_off(
+    credentials: Credentials, serve_raw: ServeRaw, tmp_path: Path
+) -> None:
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + bytes(2_000_000))
+        await writer.drain()
+
+    url = f"http://127.0.0.1:{await serve_raw(talk)}"
+    async with ComfyClient(url, auth=credentials) as client:
+        with pytest.raises(BackendError) as caught:
+            await client.download(FileRef("x.png"), tmp_path / "x.png")
+    assert_silent(everything_about(caught.value))
+
+
+@every_kind
 async def test_nobody_listens(credentials: Credentials, unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
     async with ComfyClient(url, auth=credentials) as client:
         caught = await requests(client)
-        assert len(caught) == 8
+        assert len(caught) == 9
         event = await anext(client.events())
     assert isinstance(event, Disconnected)
     assert_silent([event.reason])

@@ -202,6 +202,28 @@ async def test_a_loop_that_is_left_and_begun_again(serve_app: ServeApp) -> None:
     assert speaker.open_now == 0
 
 
+async def test_streams_that_nobody_listens_to_leave_no_socket_behind(serve_app: ServeApp) -> None:
+    speaker = Speaker()
+    async with listening(speaker, serve_app) as (client, first):
+        client.events()
+        third = client.events()
+        await until(third, Connected)
+        assert not first.is_connected
+        assert speaker.most_open == 1
+        client.events()
+    assert not third.is_connected
+    assert speaker.open_now == 0
+
+
+async def test_closing_twice_at_once_waits_for_the_same_end(serve_app: ServeApp) -> None:
+    speaker = Speaker()
+    async with listening(speaker, serve_app) as (_, stream):
+        await asyncio.gather(stream.aclose(), stream.aclose())
+        assert not stream.is_connected
+        assert speaker.open_now == 0
+        await stream.aclose()
+
+
 async def test_the_end_comes_with_the_client(serve_app: ServeApp) -> None:
     speaker = Speaker()
     async with listening(speaker, serve_app) as (_, stream):
