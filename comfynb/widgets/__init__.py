@@ -3,7 +3,7 @@
 from comfynb.widgets.backend_picker import BackendPicker
 from comfynb.widgets.backend_text import backends_table
 from comfynb.widgets.backends_table import BackendsTable
-from comfynb.widgets.composite import Composite, mimebundle
+from comfynb.widgets.composite import Composite, mimebundle, shared_view
 from comfynb.widgets.form import ParameterForm
 from comfynb.widgets.gallery import Gallery
 from comfynb.widgets.job_row import JobRow
@@ -23,5 +23,6 @@ __all__ = [
     "backends_table",
     "mimebundle",
     "parameters_table",
+    "shared_view",
     "table",
 ]

@@ -1,14 +1,23 @@
 """The base of every widget here: a box with style that has a static form and closes whole."""
 
-from collections.abc import Sequence
-from typing import Any
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import ipywidgets
 
 from comfynb.widgets.markup import esc
 from comfynb.widgets.theme import style_sheet, styled
 
-__all__ = ["Composite", "close_tree", "html", "icon_button", "mimebundle", "set_class"]
+__all__ = [
+    "Composite",
+    "close_tree",
+    "html",
+    "icon_button",
+    "mimebundle",
+    "set_class",
+    "shared_view",
+]
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -30,6 +39,23 @@ def html(value: str = "", *classes: str) -> ipywidgets.HTML:
     for name in classes:
         made.add_class(name)
     return made
+
+
+_views: "weakref.WeakKeyDictionary[object, ipywidgets.Widget]" = weakref.WeakKeyDictionary()
+
+W = TypeVar("W", bound=ipywidgets.Widget)
+
+
+def shared_view(of: object, make: Callable[[], W]) -> W:
+    """The one widget that shows ``of`` wherever it is shown: made once, made anew after a close.
+
+    ipywidgets holds every widget until it is closed, and nobody hears when a cell's output is
+    replaced: a new widget at each display would be kept up to date for ever, without being seen.
+    """
+    known = _views.get(of)
+    if known is None or known.comm is None:
+        known = _views[of] = make()
+    return cast("W", known)
 
 
 def icon_button(icon: str, name: str, *, toggle: bool = False) -> ipywidgets.Widget:

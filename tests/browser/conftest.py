@@ -5,9 +5,11 @@ takes seconds to load); ``notebook(cells)`` opens a notebook there and hands out
 Screenshots go to COMFYNB_ARTIFACTS, or build/screenshots.
 """
 
+import ctypes
 import json
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -67,6 +69,11 @@ def _free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+def _end_with_parent() -> None:
+    """Even if pytest is killed: PR_SET_PDEATHSIG is 1."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 def _settings(folder: Path) -> None:
     """No news, no update check, nothing that pops up over a screenshot."""
     notification = (
@@ -112,6 +119,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab
         stderr=subprocess.STDOUT,
         env=environment,
         cwd=root,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
     )
     server = Lab(f"http://127.0.0.1:{port}", token, root)
     try:
@@ -317,7 +325,6 @@ class Notebook:
         self.page.wait_for_function(
             "(name) => document.body.dataset.jpThemeName === `JupyterLab ${name}`", arg=name
         )
-        self.page.wait_for_load_state("networkidle")
 
     def screenshot(self, name: str, of: Locator | None = None) -> Path:
         """Keep a picture of the page, or of a part of it."""

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.browser
+# Long, because a page can be slow on a busy machine; each single wait has its own limit.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 Open = Callable[[Sequence[str]], Any]
 
 FORM = """
@@ -35,8 +36,15 @@ def png(width: int, height: int) -> bytes:
     return out.getvalue()
 
 
+LONG = """
+long = ParameterForm([parameter(f"value_{i:02}", ParamType.INT, i, f"Node {i // 8}", max_value=99)
+                      for i in range(60)], {"value_55": 100}, check=check, title="sixty parameters")
+long
+"""
+
+
 def test_a_form_is_filled_in_and_run(notebook: Open) -> None:
-    book = notebook([FORM])
+    book = notebook([FORM, LONG])
     book.run_all()
     form = book.cell(0).locator(".comfynb-form")
     run = form.get_by_role("button", name="Run")
@@ -127,4 +135,16 @@ def test_a_form_is_filled_in_and_run(notebook: Open) -> None:
     form.get_by_role("button", name="Reset all").click()
     expect(seed).to_have_value("18446744073709551614")
     expect(model).to_have_value("sdxl/sdxl_v007.safetensors")
+
+    # A long form shows its first fields, and opens the section where something is wrong.
+    long = book.cell(1).locator(".comfynb-form")
+    expect(long.get_by_label("Value 03", exact=True)).to_be_visible()
+    expect(long.get_by_text("Value 55: 100 is above 99.")).to_be_visible()
+    expect(long.get_by_label("Value 40", exact=True)).to_have_count(0)
+    book.screenshots("form-long", long)
+    long.get_by_role("button", name="Node 5 (8)").click()
+    expect(long.get_by_label("Value 40", exact=True)).to_be_visible()
+    long.get_by_label("Find").fill("55")
+    long.get_by_label("Value 55", exact=True).fill("99")
+    expect(long.get_by_role("button", name="Run")).to_be_enabled()
     assert book.page_errors == []

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-pytestmark = pytest.mark.browser
+# Long, because a page can be slow on a busy machine; each single wait has its own limit.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 Open = Callable[[Sequence[str]], Any]
 
 IMPORTS = "from fakes import *\nfrom comfynb.widgets import *\n"

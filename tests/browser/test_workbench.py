@@ -10,7 +10,8 @@ from playwright.sync_api import expect
 
 from comfynb.sandbox.workflows import workflow_text
 
-pytestmark = pytest.mark.browser
+# Long, because a page can be slow on a busy machine; each single wait has its own limit.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 Open = Callable[[Sequence[str]], Any]
 
 
@@ -98,4 +99,7 @@ def test_run_all_of_the_tour_finishes_every_cell(notebook: Open, repo: Path) -> 
     waited = next(i for i, cell in enumerate(cells) if ".wait()" in cell)
     assert "completed" in book.text(waited).lower()
     expect(book.page.locator(".comfynb-problem:visible")).to_have_count(0)
-    book.screenshots("tour", book.page.locator(".jp-Notebook"))
+    for name in ("wf.form()", "job.images", "wb.jobs.last", "wb.sql"):
+        place = next(i for i, cell in enumerate(cells) if cell.strip().startswith(name))
+        title = name.strip("()").replace(".", "-")
+        book.screenshots(f"tour-{title}", book.cell(place).locator(".jp-Cell-outputArea"))

@@ -3,7 +3,15 @@ from typing import Any
 import ipywidgets
 import pytest
 
-from comfynb.widgets.composite import VIEW, Composite, close_tree, html, mimebundle, set_class
+from comfynb.widgets.composite import (
+    VIEW,
+    Composite,
+    close_tree,
+    html,
+    mimebundle,
+    set_class,
+    shared_view,
+)
 from comfynb.widgets.theme import style_sheet
 
 
@@ -52,6 +60,18 @@ def test_the_static_form_brings_its_style(tags: Any) -> None:
     found = tags(Composite().static_html())
     assert found.tags[0][0] == "style"
     assert ("pre", ()) in found.tags
+
+
+def test_one_widget_shows_one_thing_however_often_it_is_displayed() -> None:
+    class Thing:
+        pass
+
+    one, other = Thing(), Thing()
+    first = shared_view(one, Composite)
+    assert shared_view(one, Composite) is first
+    assert shared_view(other, Composite) is not first
+    first.close()
+    assert shared_view(one, Composite) is not first
 
 
 def test_set_class_sends_only_changes() -> None:

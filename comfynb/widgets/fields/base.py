@@ -48,8 +48,8 @@ class Field:
         self._line = ipywidgets.HBox([*self._build(), self._reset])
         self.box = ipywidgets.VBox([self._line, self._note])
         self.box.add_class("comfynb-field")
-        if self.wide:
-            self.box.add_class("comfynb-wide")
+        for name in self.classes():
+            self.box.add_class(name)
         self._put(value)
 
     # What each kind of field says for itself
@@ -65,6 +65,10 @@ class Field:
     def _read(self) -> object:
         """What stands in the input widgets; raises InvalidValue if it cannot be such a value."""
         raise NotImplementedError
+
+    def classes(self) -> list[str]:
+        """CSS classes of the whole field."""
+        return ["comfynb-wide"] if self.wide else []
 
     def _hint(self) -> str:
         """HTML beneath the field while nothing is wrong."""

@@ -149,8 +149,8 @@ class FileField(Field):
             spawn(self._find_picture(self.value))
 
     async def _find_picture(self, name: str) -> None:
-        path = Path(name)
-        if path.is_absolute() or await asyncio.to_thread(path.is_file):
+        path = await asyncio.to_thread(_local, name)
+        if path is not None:
             await self._show_picture(name, path)
         elif self._fetch is not None:
             try:
@@ -193,3 +193,12 @@ class FileField(Field):
             self._look.cancel()
         close_tree(self._thumbnail)
         super().close()
+
+
+def _local(name: str) -> Path | None:
+    """The file on this machine that ``name`` means; None if it can only be one on a backend."""
+    try:
+        path = Path(name).expanduser()
+        return path if path.is_absolute() or path.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None  # too long, a zero byte, or the home of nobody

@@ -83,6 +83,10 @@ class NumberField(Field):
         slider.tooltip = self.label
         return slider
 
+    def classes(self) -> list[str]:
+        """A short box beside a slider has a label longer than itself."""
+        return [*super().classes(), *(["comfynb-slid"] if self._slider is not None else [])]
+
     def _slid(self, change: dict[str, float]) -> None:
         if not self._setting:
             # 0.1 + 0.2 is no value that anybody meant: keep the digits that the step has.

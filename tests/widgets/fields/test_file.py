@@ -121,6 +121,11 @@ async def test_a_file_here_shows_its_thumbnail(field: Any, tmp_path: Path) -> No
     made.close()
 
 
+@pytest.mark.parametrize("name", ["x\0y", "~nobody-of-that-name/x", "x" * 10_000, "a.png"])
+def test_what_cannot_be_a_file_here_is_none(name: str) -> None:
+    assert module._local(name) is None
+
+
 async def test_a_picture_on_the_backend_is_fetched(field: Any) -> None:
     async def fetch(name: str) -> bytes | None:
         if name == "away.png":
