@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from traitlets.config import Config
 
 from comfynb.errors import UsageError
 from comfynb.sandbox import Sandbox
@@ -15,6 +16,9 @@ from comfynb.workbench.demo import BACKENDS_VARIABLE
 __all__ = ["run_tour"]
 
 CELL_TIMEOUT = 120
+
+# The kernel's channels carry code; other users of this machine could listen in.
+_PRIVATE = Config({"KernelManager": {"transport_encryption": "auto"}})
 
 
 def run_tour(folder: Path, notebook: str = "01_run.ipynb", backends: int = 2) -> str:
@@ -43,6 +47,7 @@ def run_tour(folder: Path, notebook: str = "01_run.ipynb", backends: int = 2) ->
             timeout=CELL_TIMEOUT,
             kernel_name="python3",
             resources={"metadata": {"path": str(folder)}},
+            config=_PRIVATE,
         )
         executed = (folder / notebook).with_suffix(".executed.ipynb")
         try:

@@ -310,6 +310,8 @@ class Courier:
         flight.heard_at = time.monotonic()
         if flight.state is PromptStatus.SENDING:
             flight.state = PromptStatus.QUEUED
+            flight.task.live.queue_position = len(self._flights) - 1
+            flight.task.live.touch()
 
     async def _find_or_send(self, flight: Flight) -> None:
         """Look a prompt of unknown fate up; send it, under the same id, only if it is not there."""
@@ -504,7 +506,7 @@ class Courier:
         waiting = self._waiting()
         queue = await self._client.queue()
         running = {item.prompt_id for item in queue.running}
-        positions = {item.prompt_id: place for place, item in enumerate(queue.pending, 1)}
+        positions = {item.prompt_id: place for place, item in enumerate(queue.pending)}
         await self._cancel_orphans(running | positions.keys())
         doubtful = []
         for flight in waiting:

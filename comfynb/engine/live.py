@@ -98,10 +98,14 @@ class LiveJob:
             percent = 100.0
         else:
             percent = sum(node.progress for node in nodes) / len(nodes) if nodes else 0.0
+        status = job.status
+        if status is JobStatus.RUNNING and self.queue_position is not None:
+            # Handed to a backend, which has others before it: to a person it waits.
+            status = JobStatus.PENDING
         return JobView(
             id=job.id,
             name=self.name,
-            status=job.status,
+            status=status,
             progress=percent,
             step=next((node.step for node in nodes if node.step), None),
             backend=next((node.backend for node in nodes if node.backend), None),

@@ -114,7 +114,8 @@ def save_place(base: Path, prefix: str) -> SavePlace:
             f"the filename_prefix {prefix!r} leaves the folder that pictures are saved in"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    taken = [_number(entry.name, stem) for entry in folder.iterdir()]
+    # Path.iterdir makes an object of each of thousands of names, at every save.
+    taken = [_number(name, stem) for name in os.listdir(folder)]  # noqa: PTH208
     return SavePlace(folder, subfolder, stem, max(taken, default=0) + 1)
 
 
