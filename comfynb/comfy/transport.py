@@ -143,7 +143,7 @@ class Transport:
         session = self._opened()
         problem: BackendError | None = None
         try:
-            # Compressed on the way, Content-Length would not be the file's.
+            # Pictures and videos are compressed as they are.
             async with session.get(
                 self._sign.url(_target(self.address, path, params)),
                 headers=self._sign.headers({"Accept-Encoding": "identity"}),

@@ -1,6 +1,7 @@
 """Files go to and fro whole or not at all, and never where a server says."""
 
 import asyncio
+import gzip
 import hashlib
 import os
 import unicodedata
@@ -262,6 +263,20 @@ async def test_a_download_that_breaks_off_leaves_nothing(
     assert caught.value.__context__ is None
     assert names(tmp_path) == ["x.png"]
     assert before.read_bytes() == b"an older picture"
+
+
+async def test_a_compressed_answer_is_not_asked_for_but_read(
+    serve: ServeRoutes, tmp_path: Path
+) -> None:
+    async def picture(request: web.Request) -> web.Response:
+        assert request.headers["Accept-Encoding"] == "identity"
+        body = gzip.compress(b"picture" * 1000)
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    async with ComfyClient(await serve({"GET /view": picture})) as client:
+        got = await client.download(FileRef("x.png"), tmp_path / "x.png")
+    assert got.path.read_bytes() == b"picture" * 1000
+    assert got.size == 7000
 
 
 async def test_a_body_that_may_be_a_half_is_not_taken(serve_raw: ServeRaw, tmp_path: Path) -> None:
