@@ -161,7 +161,7 @@ def _line_html(view: JobView) -> str:
         why = f'<span class="comfynb-problem">{user(sentence(view.error)[0], 400)}</span>'
         wrong = f'<div class="comfynb-cell comfynb-whole">{why}</div>'
     if view.status.is_terminal:
-        told = user(doing(view), 120)
+        told = f'<span class="comfynb-cut">{user(doing(view), 120)}</span>'
     else:
         shown = bar(view.progress, look(view.status).css_class, view.name)
         told = f'{shown}<span class="comfynb-cut">{user(doing(view), 80)}</span>'

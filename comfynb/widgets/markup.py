@@ -70,11 +70,14 @@ def duration(seconds: float) -> str:
 
 
 def elapsed(start: datetime | None, end: datetime | None, now: datetime) -> str:
-    """How long something has run or ran; empty if it has not started."""
+    """How long something has run, or ran (to a tenth of a second if short); empty before it has."""
     if start is None:
         return ""
     span: timedelta = (end or now) - start
-    return duration(span.total_seconds())
+    seconds = span.total_seconds()
+    if end is not None and 0 <= seconds < 60:
+        return f"{seconds:.1f} s"
+    return duration(seconds)
 
 
 def mebibytes(mib: int, beside: int | None = None) -> str:

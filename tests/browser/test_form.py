@@ -116,7 +116,7 @@ def test_a_form_is_filled_in_and_run(notebook: Open) -> None:
     run.press("Enter")
     row = form.locator(".comfynb-job")
     expect(row.get_by_text("running")).to_be_visible()
-    book.screenshots("form-running", form)
+    book.screenshot("form-running", form)
     run.click()
     expect(row).to_have_count(2)
     values = book.execute(
@@ -141,7 +141,7 @@ def test_a_form_is_filled_in_and_run(notebook: Open) -> None:
     expect(long.get_by_label("Value 03", exact=True)).to_be_visible()
     expect(long.get_by_text("Value 55: 100 is above 99.")).to_be_visible()
     expect(long.get_by_label("Value 40", exact=True)).to_have_count(0)
-    book.screenshots("form-long", long)
+    book.screenshot("form-long", long)
     long.get_by_role("button", name="Node 5 (8)").click()
     expect(long.get_by_label("Value 40", exact=True)).to_be_visible()
     long.get_by_label("Find").fill("55")

@@ -90,10 +90,12 @@ def test_widgets_live_on_after_the_page_was_reloaded(notebook: Open) -> None:
         [
             IMPORTS + "job = FakeJob('portrait', steps=30, pause=0.1)\nJobRow(job, job.cancel)",
             ENABLE,
+            "over = FakeJob('still', steps=2)\nrow = JobRow(over)\nprint(await over)\nrow",
         ]
     )
     book.execute("import dataclasses")
     book.run_all()
+    expect(book.cell(2).locator(".comfynb-tile img")).to_have_count(3)
     book.reload()
     row = book.cell(0).locator(".comfynb-job")
     expect(row.get_by_text("completed")).to_be_visible()  # it went on without the page
@@ -117,6 +119,21 @@ def test_widgets_live_on_after_the_page_was_reloaded(notebook: Open) -> None:
     table.get_by_role("checkbox", name="Use spare").check()
     expect(spare.get_by_text("disabled")).to_have_count(0)
     assert book.page_errors == []
+    is_readable_without_a_kernel(book, json.loads(book.path.read_text())["cells"][2])
+
+
+def is_readable_without_a_kernel(book: Any, cell: dict[str, Any]) -> None:
+    data = next(output["data"] for output in cell["outputs"] if "data" in output)
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert "✓ still: completed on PC1 - RTX 4090" in "".join(data["text/plain"])
+    page = "".join(data["text/html"])
+    assert "<script" not in page
+    # As a viewer without Jupyter shows it.
+    viewer = book.page.context.new_page()
+    viewer.set_content(page)
+    expect(viewer.get_by_text("completed")).to_be_visible()
+    expect(viewer.get_by_text("still", exact=True)).to_be_visible()
+    viewer.close()
 
 
 def test_every_state_reads_on_both_themes_and_hostile_names_stay_names(notebook: Open) -> None:
@@ -157,51 +174,3 @@ def test_every_state_reads_on_both_themes_and_hostile_names_stay_names(notebook:
     assert book.page.evaluate("() => window.hacked") is None
     assert book.page.locator(".comfynb img, .comfynb script").count() == 0
     assert book.page_errors == []
-
-
-def test_a_saved_notebook_is_readable_without_a_kernel(notebook: Open) -> None:
-    book = notebook(
-        [
-            IMPORTS + "job = FakeJob('portrait', steps=2)\nrow = JobRow(job)\nprint(await job)",
-            "row",
-        ]
-    )
-    book.run_all()
-    expect(book.cell(1).locator(".comfynb-tile img")).to_have_count(3)
-    book.save()
-    saved = json.loads(book.path.read_text())
-    data = saved["cells"][1]["outputs"][0]["data"]
-    assert "application/vnd.jupyter.widget-view+json" in data
-    assert "✓ portrait: completed on PC1 - RTX 4090" in "".join(data["text/plain"])
-    page = "".join(data["text/html"])
-    assert "<script" not in page
-    # As a viewer without Jupyter shows it.
-    viewer = book.page.context.new_page()
-    viewer.set_content(page)
-    expect(viewer.get_by_text("completed")).to_be_visible()
-    expect(viewer.get_by_text("portrait", exact=True)).to_be_visible()
-    viewer.close()
-
-
-def test_run_all_finishes_every_cell_though_one_waits_inside_python(notebook: Open) -> None:
-    book = notebook(
-        [
-            IMPORTS + "first = FakeJob('first', steps=10)\nJobRow(first, first.cancel)",
-            "print(first.wait())",  # a nested run of the loop, with cells queued behind it
-            "second = FakeJob('second', steps=5)\nJobRow(second, second.cancel)",
-            "print(second.wait())",
-            "print(await FakeJob('third', steps=3))",
-            "print('the last cell')",
-        ]
-    )
-    book.run_all()
-    assert book.execution_counts() == [1, 2, 3, 4, 5, 6]
-    assert [book.text(i).strip() for i in (1, 3, 4, 5)] == [
-        "completed",
-        "completed",
-        "completed",
-        "the last cell",
-    ]
-    # Widgets made before and after the nested runs live.
-    expect(book.cell(0).locator(".comfynb-tile img")).to_have_count(3)
-    expect(book.cell(2).locator(".comfynb-tile img")).to_have_count(3)

@@ -42,7 +42,7 @@ def test_from_a_form_to_pictures_with_cancel_and_reload(notebook: Open) -> None:
     expect(long.get_by_text("running")).to_be_visible()
     expect(long.locator("img.comfynb-preview")).to_be_visible()
     assert book.execution_counts()[4] is None
-    book.screenshots("workbench-running", long)
+    book.screenshot("workbench-running", long)
     long.get_by_role("button", name="Cancel").click()
     book.wait()
     assert "CANCELLED" in book.text(4)
@@ -69,7 +69,7 @@ def test_from_a_form_to_pictures_with_cancel_and_reload(notebook: Open) -> None:
     )
     expect(row.locator(".comfynb-tile img")).to_have_count(1)
     expect(row.get_by_text("completed")).to_be_visible()
-    book.screenshots("workbench-form", form)
+    book.screenshot("workbench-form", form)
     seeds = book.execute("print([one.values['seed'] for one in wb.jobs.last(1)])")
     assert "18446744073709551615" in seeds
 
@@ -99,7 +99,9 @@ def test_run_all_of_the_tour_finishes_every_cell(notebook: Open, repo: Path) -> 
     waited = next(i for i, cell in enumerate(cells) if ".wait()" in cell)
     assert "completed" in book.text(waited).lower()
     expect(book.page.locator(".comfynb-problem:visible")).to_have_count(0)
-    for name in ("wf.form()", "job.images", "wb.jobs.last", "wb.sql"):
-        place = next(i for i, cell in enumerate(cells) if cell.strip().startswith(name))
-        title = name.strip("()").replace(".", "-")
-        book.screenshots(f"tour-{title}", book.cell(place).locator(".jp-Cell-outputArea"))
+    for theme in ("Dark", "Light"):
+        book.theme(theme)
+        for name in ("wf.form()", "job.images", "wb.jobs.last", "wb.sql"):
+            place = next(i for i, cell in enumerate(cells) if cell.strip().startswith(name))
+            title = f"tour-{name.strip('()').replace('.', '-')}-{theme.lower()}"
+            book.screenshot(title, book.cell(place).locator(".jp-Cell-outputArea"))

@@ -72,7 +72,8 @@ def test_elapsed_ends_with_the_end() -> None:
     now = start + timedelta(hours=1)
     assert elapsed(None, None, now) == ""
     assert elapsed(start, None, now) == "1:00:00"
-    assert elapsed(start, start + timedelta(seconds=7), now) == "0:07"
+    assert elapsed(start, start + timedelta(seconds=7.25), now) == "7.2 s"
+    assert elapsed(start, start + timedelta(seconds=75), now) == "1:15"
 
 
 @pytest.mark.parametrize(
