@@ -8,6 +8,7 @@ from typing import Any
 
 from comfynb.sandbox.catalogue import Catalogue, find_input
 from comfynb.sandbox.node import Context
+from comfynb.sandbox.versions import server_version
 
 __all__ = ["Verdict", "type_name", "types_fit", "validate_prompt"]
 
@@ -81,6 +82,7 @@ class _Validator:
         self._prompt = prompt
         self._catalogue = catalogue
         self._ctx = ctx
+        self._checks_new_combos = server_version(ctx.version).checks_new_combos
         self._checked: dict[str, _Checked] = {}
         self._visiting: set[str] = set()
 
@@ -270,8 +272,9 @@ class _Validator:
         if "max" in options and value > options["max"]:
             message = f"Value {value} bigger than max of {options['max']}"
             return _finding("value_bigger_than_max", message, key, **facts)
+        checked = isinstance(kind, list) or (kind == "COMBO" and self._checks_new_combos)
         choices = kind if isinstance(kind, list) else options.get("options", [])
-        if (isinstance(kind, list) or kind == "COMBO") and not _chosen(value, choices, options):
+        if checked and not _chosen(value, choices, options):
             listed = str(choices)
             if len(choices) > _LISTED_OPTIONS:
                 listed = f"(list of length {len(choices)})"

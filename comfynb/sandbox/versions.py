@@ -29,6 +29,8 @@ class ServerVersion:
     """``/api/jobs`` exists, and with it ``create_time`` in a prompt's extra data."""
     has_subgraphs: bool
     """``/global_subgraphs`` exists."""
+    checks_new_combos: bool
+    """A value that is not among the options of a newer schema's combo refuses the prompt."""
     preview_per_prompt: bool
     """``extra_data.preview_method`` overrules the server's preview method."""
 
@@ -55,6 +57,7 @@ VERSIONS = {
             extensions={},
             has_jobs=False,
             has_subgraphs=False,
+            checks_new_combos=False,
             preview_per_prompt=False,
         ),
         ServerVersion(
@@ -66,6 +69,7 @@ VERSIONS = {
             extensions={"manager": {"supports_v4": True}},
             has_jobs=True,
             has_subgraphs=True,
+            checks_new_combos=True,
             preview_per_prompt=True,
         ),
     )

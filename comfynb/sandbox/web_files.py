@@ -57,13 +57,16 @@ async def _upload_mask(request: web.Request) -> web.Response:
 
     def save(source: IO[bytes], path: Path) -> None:
         reference = json.loads(str(form.get("original_ref")))
-        original = _locate(
-            state,
-            reference["filename"],
-            reference.get("type", "output"),
-            reference.get("subfolder", ""),
-            keep_path=True,
-        )
+        try:
+            original = _locate(
+                state,
+                reference["filename"],
+                reference.get("type", "output"),
+                reference.get("subfolder", ""),
+                keep_path=True,
+            )
+        except _Refused:
+            return  # ComfyUI answers as if it had saved the mask
         if original.is_file():
             _save_with_alpha_of(source, original, path)
 
@@ -84,8 +87,11 @@ def _save_with_alpha_of(mask: IO[bytes], original: Path, path: Path) -> None:
 async def _upload(state: State, form: object, save: _Save) -> web.Response:
     assert hasattr(form, "get")
     image = form.get("image")
-    if not isinstance(image, web.FileField) or not image.filename:
+    if not image:
         return web.Response(status=400)
+    if not isinstance(image, web.FileField):
+        # ComfyUI has no answer for a part without a file name, its handler fails
+        raise TypeError("the part 'image' is no file")
     kind = form.get("type", "input")
     if kind not in FOLDER_TYPES:
         # ComfyUI has no answer for such a type, its handler fails

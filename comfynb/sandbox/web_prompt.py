@@ -61,7 +61,7 @@ async def _websocket(request: web.Request) -> web.StreamResponse:
 async def _post_prompt(request: web.Request) -> web.Response:
     state = state_of(request)
     machine = state.machine
-    body = await request.json()
+    body = _with_keys(await request.json())
     if "number" in body:
         number = float(body["number"])
     else:
@@ -97,6 +97,11 @@ async def _post_prompt(request: web.Request) -> web.Response:
     )
 
 
+def _with_keys(body: Any) -> Any:
+    # ComfyUI only looks for keys, and there are none in a list or a text.
+    return {} if isinstance(body, list | str) else body
+
+
 def _refused(kind: str, message: str, details: str) -> web.Response:
     error = {"type": kind, "message": message, "details": details, "extra_info": {}}
     return web.json_response({"error": error, "node_errors": {}}, status=400)
@@ -117,7 +122,7 @@ async def _get_queue(request: web.Request) -> web.Response:
 
 async def _post_queue(request: web.Request) -> web.Response:
     queue = state_of(request).machine.queue
-    body = await request.json()
+    body = _with_keys(await request.json())
     if body.get("clear"):
         queue.clear()
     for prompt_id in body.get("delete", []):
@@ -163,7 +168,7 @@ async def _get_history_entry(request: web.Request) -> web.Response:
 
 async def _post_history(request: web.Request) -> web.Response:
     queue = state_of(request).machine.queue
-    body = await request.json()
+    body = _with_keys(await request.json())
     if body.get("clear"):
         queue.clear_history()
     for prompt_id in body.get("delete", []):

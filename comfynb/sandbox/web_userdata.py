@@ -102,6 +102,8 @@ async def _get(request: web.Request) -> web.StreamResponse:
         path = _path(state_of(request), request.match_info["file"])
     except _Answer as answer:
         return answer.response
+    if path.is_dir():
+        return web.Response(status=403)
     if not path.is_file():
         return web.Response(status=404)
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"

@@ -62,9 +62,10 @@ async def test_uploads_do_not_leave_their_folder(client, server, filename, field
 
 
 async def test_uploads_need_a_file_and_a_known_type(client):
-    form = aiohttp.FormData()
-    form.add_field("image", "just text")
-    assert (await client.request("POST", "/upload/image", data=form))[0] == 400
+    for name, text, status in [("image", "just text", 500), ("image", "", 400), ("x", "y", 400)]:
+        form = aiohttp.FormData()
+        form.add_field(name, text)
+        assert (await client.request("POST", "/upload/image", data=form))[0] == status
     assert (await upload(client, png(), "x.png", type="models"))[0] == 500
 
 
@@ -86,10 +87,11 @@ async def test_a_mask_becomes_the_alpha_of_its_original(client):
     masked = Image.open(io.BytesIO(await client.get("/view?filename=mask.png&type=input")))
     assert masked.getpixel((0, 0)) == (9, 8, 7, 77)
     reference["filename"] = "../original.png"
-    status, _ = await upload(
+    status, answer = await upload(
         client, png(), "other.png", "/upload/mask", original_ref=json.dumps(reference)
     )
-    assert status == 400
+    assert (status, answer["name"]) == (200, "other.png")
+    assert (await client.request("GET", "/view?filename=other.png&type=input"))[0] == 404
 
 
 async def test_view_gives_ranges(client):

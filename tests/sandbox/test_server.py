@@ -75,6 +75,14 @@ async def test_what_is_no_prompt_at_all_gets_500(client, body):
     assert (await client.request("POST", "/prompt", data=body))[0] == 500
 
 
+@pytest.mark.parametrize("body", ["[]", '"x"', "{}"])
+async def test_what_has_no_keys_asks_for_nothing(client, body):
+    status, answer = await client.request("POST", "/prompt", data=body)
+    assert (status, answer["error"]["type"]) == (400, "no_prompt")
+    for path in ("/queue", "/history"):
+        assert (await client.request("POST", path, data=body))[0] == 200
+
+
 async def test_client_less_prompts_broadcast_progress_but_no_node(client, graphs):
     body = {"prompt": graphs.sampling(2)}
     _, answer = await client.request("POST", "/prompt", json=body)

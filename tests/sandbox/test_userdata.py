@@ -57,6 +57,11 @@ async def test_refusals(client, method, path, expected):
     assert (await client.request(method, path, data=b"x"))[0] == expected
 
 
+async def test_a_folder_is_no_file_to_get(client):
+    assert (await client.request("POST", "/userdata/folder%2Fx.json", data=b"{}"))[0] == 200
+    assert (await client.request("GET", "/userdata/folder"))[0] == 403
+
+
 async def test_settings(client):
     assert await client.get("/settings") == {}
     await client.request("POST", "/settings", json={"a": 1, "b": 2})

@@ -136,6 +136,13 @@ def test_findings(inputs, kind, details):
     assert found["extra_info"]["input_name"] == next(iter(inputs))
 
 
+def test_the_older_version_leaves_the_newer_schemas_combos_unchecked():
+    catalogue = Catalogue({c.NAME: c for c in (Source, Sink)}, version="0.3.64")
+    ctx = Context({}, version="0.3.64")
+    assert validate_prompt(sink(new="99"), catalogue, ctx).error is None
+    assert validate_prompt(sink(old="c"), catalogue, ctx).error is not None
+
+
 def test_long_lists_are_left_out():
     assert finding(sink(new="99"))["extra_info"]["input_config"] is None
     assert finding(sink(old="c"))["extra_info"]["input_config"] == (["a", "b", 3], {})

@@ -39,8 +39,11 @@ def missing(ctx: Context, name: object) -> str | None:
     """Say that an input file is not there; ``None`` when it is, or when a link will name it."""
     if name is None:
         return None
+    if not isinstance(name, str):
+        kind = type(name).__name__  # ComfyUI fails over it, and shows these words to the client
+        raise AttributeError(f"{kind!r} object has no attribute 'endswith'")  # noqa: TRY004
     try:
-        found = isinstance(name, str) and ctx.resolve_input(name).is_file()
+        found = ctx.resolve_input(name).exists()  # a folder passes too, and fails when it is read
     except (ValueError, OSError):  # outside its folder, or no name that a file can have
         found = False
     return None if found else f"Invalid image file: {name}"
