@@ -167,6 +167,8 @@ JsonObject = Annotated[dict[str, Any], BeforeValidator(_json_value)]
 def _check_name(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be empty: give at least one visible character")
+    if value.isprintable():  # nearly always, and in one step
+        return value
     if any(unicodedata.category(character) == "Cc" for character in value):
         raise ValueError("must be one line without control characters")
     return value
