@@ -117,9 +117,7 @@ def main() -> None:
             theirs = asyncio.run(bare(url, options.prompts, color, files))
             assert len(list(files.iterdir())) == options.prompts
             color += options.prompts
-            mine = asyncio.run(
-                ours(url, options.prompts, color, folder / f"store-{number}" / "o.duckdb")
-            )
+            mine = asyncio.run(ours(url, options.prompts, color, folder / f"{number}.duckdb"))
             color += options.prompts
             ratios.append(mine / theirs)
             print(f"  bare {theirs:.2f} s   comfynb {mine:.2f} s   ratio {ratios[-1]:.2f}")

@@ -46,6 +46,9 @@ class Office(Protocol):
     def ran(self, flight: Flight) -> None:
         """The server runs a prompt of ours now."""
 
+    def note(self, flight: Flight, kind: str, message: str) -> None:
+        """Something happened to a prompt that people may want to know later."""
+
     async def settle(self, backend: "LiveBackend", flight: Flight, outcome: Outcome) -> None:
         """A prompt of ours ended there, one way or another."""
 
@@ -88,6 +91,7 @@ class LiveBackend:
         self._reconnect = asyncio.Event()
         self._object_info_fresh = False
         self._durations: list[float] = []
+        self._filling = True
         self._judged: dict[Requirements, str | None] = {}
 
     def __repr__(self) -> str:
@@ -120,7 +124,15 @@ class LiveBackend:
         """How many more prompts it may be given now."""
         if not (self.config.enabled and self.online):
             return 0
-        return self.config.max_concurrent_jobs + self.prefetch - len(self.courier)
+        prefetch = self.prefetch
+        room = self.config.max_concurrent_jobs + prefetch - len(self.courier)
+        # A long queue is filled up a quarter at a time, so that what is sent together is also
+        # written down together; a short one whenever there is room.
+        if room <= 0 or (not self._filling and room < prefetch // 4):
+            self._filling = False
+            return 0
+        self._filling = True
+        return room
 
     @property
     def prefetch(self) -> int:
@@ -202,6 +214,10 @@ class LiveBackend:
     def ran(self, flight: Flight) -> None:
         """The server runs a prompt of ours now."""
         self._office.ran(flight)
+
+    def note(self, flight: Flight, kind: str, message: str) -> None:
+        """Something happened to a prompt that people may want to know later."""
+        self._office.note(flight, kind, message)
 
     def report(self, error: BaseException) -> None:
         """An error that nobody waits for."""

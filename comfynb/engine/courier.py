@@ -12,8 +12,8 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Collection, Coroutine, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -25,7 +25,7 @@ from comfynb.comfy import (
     events,
 )
 from comfynb.engine.crashpoints import crash_point
-from comfynb.engine.outputs import OutputFolder, describe, media_type_of
+from comfynb.engine.outputs import OutputFolder, media_type_of
 from comfynb.engine.tasks import Flight, NodeTask
 from comfynb.errors import BackendError, BackendUnreachable, PromptRefused, ServerError
 from comfynb.models import OutputFile, PromptRecord, PromptStatus, new_id, utcnow
@@ -41,6 +41,9 @@ SECOND_LOOK: Final = 0.3
 """Seconds before a prompt that the server did not know is looked up again."""
 CANCEL_PATIENCE: Final = 15.0
 """Seconds that a server gets to stop a running node before we stop waiting for it."""
+FEW: Final = 4
+GATHER: Final = 0.03
+"""Seconds that hints are gathered while more than a few prompts are out."""
 PARALLEL: Final = 4
 """Requests of one kind at a time to one backend."""
 
@@ -56,6 +59,8 @@ class Outcome:
     error_message: str | None = None
     error_traceback: str | None = None
     cached_nodes: int = 0
+    ran_for: timedelta | None = None
+    """How long the server says that it ran."""
     not_sent: bool = False
     """Lost before the server had it: trying again costs nothing."""
 
@@ -97,6 +102,9 @@ class Home(Protocol):
 
     def ran(self, flight: Flight) -> None:
         """The server runs the prompt now."""
+
+    def note(self, flight: Flight, kind: str, message: str) -> None:
+        """Something happened to it that people may want to know later."""
 
     def settle(self, flight: Flight, outcome: Outcome) -> Awaitable[None]:
         """Record the outcome; the flight is over when this returns."""
@@ -260,12 +268,10 @@ class Courier:
                     await limit.acquire()
                     posting = group.create_task(self._post(flight))
                     posting.add_done_callback(lambda _: limit.release())
-            sent = [f.prompt_id for f in to_send if f.state is not PromptStatus.SENDING]
-            if sent:
-                self._in_background(self._journal.prompts_sent(sent))
 
     def _record(self, flight: Flight) -> PromptRecord:
-        return PromptRecord(
+        # Our own ids and hashes: there is nothing to validate.
+        return PromptRecord.model_construct(
             prompt_id=flight.prompt_id,
             job_id=flight.task.live.id,
             node_execution_id=flight.task.execution.id,
@@ -328,7 +334,6 @@ class Courier:
                 return
             if found.kind != "unknown":
                 self._accepted(flight)
-                self._in_background(self._journal.prompts_sent([flight.prompt_id]))
                 if found.entry is not None:
                     self._bring(flight, found.entry)
                 return
@@ -337,6 +342,11 @@ class Courier:
                 message = f"{self._home.name} took the request three times and kept no prompt."
                 await self._settle(flight, _failed("server", message))
                 return
+            self._home.note(
+                flight,
+                "sent again",
+                f"{self._home.name} did not have the prompt; it is sent again.",
+            )
             await self._post_again(flight)
 
     async def _submit(self, flight: Flight) -> None:
@@ -549,6 +559,9 @@ class Courier:
     async def _collect_loop(self) -> None:
         while True:
             await self._hint.wait()
+            if len(self._flights) > FEW:
+                # One request for all that end within a moment; alone, nobody is kept waiting.
+                await self._pause(GATHER)
             self._hint.clear()
             hinted = [prompt_id for prompt_id in self._hinted if prompt_id in self._flights]
             self._hinted.clear()
@@ -578,10 +591,8 @@ class Courier:
             return
         crash_point("entry found")
         self._bringing[flight.prompt_id] = flight
-        seconds = None
-        if entry.started_at is not None and entry.ended_at is not None:
-            seconds = (entry.ended_at - entry.started_at).total_seconds()
-        self._home.ended(seconds)
+        ran_for = _duration(entry)
+        self._home.ended(ran_for.total_seconds() if ran_for is not None else None)
         self._spawn(self._fetch(flight, entry))
 
     async def _fetch(self, flight: Flight, entry: HistoryEntry) -> None:
@@ -628,7 +639,7 @@ class Courier:
                 dict(entry.outputs),
                 cached_nodes=len(entry.cached_nodes),
             )
-        await self._settle(flight, outcome)
+        await self._settle(flight, replace(outcome, ran_for=_duration(entry)))
 
     async def _download(self, flight: Flight, file: FileRef, path: Path) -> OutputFile:
         while True:
@@ -641,7 +652,6 @@ class Courier:
                 await self._pause(SECOND_LOOK)
                 await self._online.wait()
         crash_point("file fetched")
-        width, height = await asyncio.to_thread(describe, got.path)
         return OutputFile(
             prompt_id=flight.prompt_id,
             node_id=file.node_id,
@@ -654,8 +664,6 @@ class Courier:
             media_type=media_type_of(file.filename),
             size=got.size,
             sha256=got.sha256,
-            width=width,
-            height=height,
             created_at=utcnow(),
         )
 
@@ -709,14 +717,14 @@ class Courier:
                 flight, Outcome(PromptStatus.CANCELLED, error_message=message, error_class="stuck")
             )
 
-    def _in_background(self, pending: Awaitable[object]) -> None:
-        async def wait() -> None:
-            await pending
-
-        self._spawn(wait())
-
 
 _CANCELLED: Final = Outcome(PromptStatus.CANCELLED)
+
+
+def _duration(entry: HistoryEntry) -> timedelta | None:
+    if entry.started_at is None or entry.ended_at is None:
+        return None
+    return max(timedelta(0), entry.ended_at - entry.started_at)
 
 
 def _failed(error_class: str, message: str) -> Outcome:

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from comfynb.comfy import Credentials
 from comfynb.engine.backend import LiveBackend
+from comfynb.engine.closing import Closer, Ending, conclude, finish_job
 from comfynb.engine.courier import Outcome
-from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.host import LoopHost
 from comfynb.engine.live import LiveJob
 from comfynb.engine.outputs import OutputFolder
@@ -50,12 +50,10 @@ FOLLOW: Final = 1.0
 """Seconds between two looks at a job that another kernel runs."""
 PATIENCE: Final = 60.0
 """Seconds that a prompt waits for a backend that went away while another could run it."""
-NODE_STATUS: Final = {
-    PromptStatus.COMPLETED: JobStatus.COMPLETED,
-    PromptStatus.FAILED: JobStatus.FAILED,
-    PromptStatus.CANCELLED: JobStatus.CANCELLED,
-    PromptStatus.LOST: JobStatus.LOST,
-}
+NOTE: Final = 0.5
+"""Seconds between two times that the states of prompts are stored."""
+FEW: Final = 4
+"""Up to so many prompts out, each ending is recorded by itself and at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,13 @@ class Engine:
         self._pumping = False
         self._ticker: asyncio.Task[None] | None = None
         self._helpers: set[asyncio.Task[Any]] = set()
-        self._started: set[str] = set()
+        self._closer = Closer(
+            self._journal,
+            busy=lambda: len(self._flying) > FEW,
+            over=self._over,
+            spawn=self._spawn,
+            report=report,
+        )
         self._followed: set[str] = set()
 
     # Backends ---------------------------------------------------------------------------------
@@ -440,45 +444,21 @@ class Engine:
         flight.task.live.touch()
 
     def ran(self, flight: Flight) -> None:
-        """The server runs a prompt now: stored with others at the next tick."""
+        """The server runs a prompt now."""
         flight.task.live.touch()
-        self._started.add(flight.prompt_id)
+
+    def note(self, flight: Flight, kind: str, message: str) -> None:
+        """Something happened to a prompt: it goes into its job's history."""
+        event = self._event(flight.task.live, flight.task.execution, kind, message)
+        self._spawn(event, f"note {kind}")
 
     async def settle(self, backend: LiveBackend, flight: Flight, outcome: Outcome) -> None:
         """A prompt ended on ``backend``: record it, then either end the node or try again."""
-        task = flight.task
-        live, execution = task.live, task.execution
-        self._started.discard(flight.prompt_id)
-        self._flying.pop(execution.id, None)
+        self._flying.pop(flight.task.execution.id, None)
         if outcome.state is PromptStatus.LOST:
             await self._lost(flight, outcome)
-            return
-        now = utcnow()
-        execution.status = NODE_STATUS[outcome.state]
-        execution.comfy_prompt_id = flight.prompt_id
-        execution.completed_at = now
-        execution.output_data = outcome.output_data or None
-        execution.error_message = outcome.error_message
-        execution.error_traceback = outcome.error_traceback
-        if outcome.state is PromptStatus.COMPLETED:
-            execution.progress = 100.0
-        live.outputs.extend(outcome.files)
-        if outcome.cached_nodes and outcome.cached_nodes >= len(task.prompt):
-            live.note = f"{backend.name} had every node in its cache"
-        recorded = self._journal.finish_prompt(
-            flight.prompt_id,
-            outcome.state,
-            outputs=outcome.files,
-            output_data=outcome.output_data,
-            error_class=outcome.error_class,
-            error_message=outcome.error_message,
-            error_traceback=outcome.error_traceback,
-            completed_at=now,
-            cached_nodes=outcome.cached_nodes,
-        )
-        crash_point("prompt finished")
-        # Both go into the writer's queue now, so one commit usually carries them.
-        await asyncio.gather(recorded, self._finish_if_over(live))
+        else:
+            self._closer.add(Ending(flight, backend.name, outcome))
 
     async def _lost(self, flight: Flight, outcome: Outcome) -> None:
         task = flight.task
@@ -530,34 +510,12 @@ class Engine:
                 )
 
     async def _finish_if_over(self, live: LiveJob) -> None:
-        job = live.job
-        statuses = {execution.status for execution in job.node_executions}
-        if live.finished or job.status.is_terminal or not all(s.is_terminal for s in statuses):
-            live.touch()
-            return
-        for worst in (JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED):
-            if worst in statuses:
-                job.status = worst
-                break
-        else:
-            job.status = JobStatus.COMPLETED
-        job.completed_at = utcnow()
-        job.error_message = next(
-            (e.error_message for e in job.node_executions if e.error_message), None
-        )
-        job.outputs = {
-            execution.canvas_node_id: execution.output_data
-            for execution in job.node_executions
-            if execution.output_data is not None
-        }
-        await self._journal.finish_job(
-            job.id,
-            job.status,
-            error_message=job.error_message,
-            outputs=job.outputs,
-            completed_at=job.completed_at,
-        )
-        crash_point("job finished")
+        live.touch()
+        if conclude(live):
+            await finish_job(self._journal, live)
+            self._over(live)
+
+    def _over(self, live: LiveJob) -> None:
         self._active.pop(live.id, None)
         live.tell(self._report)
         live.finish()
@@ -607,6 +565,7 @@ class Engine:
             self._ticker = self._spawn(self._tick(), "ticker")
 
     async def _tick(self) -> None:
+        noted = time.monotonic()
         while self._active or self._watchers:
             await asyncio.sleep(TICK)
             for live in list(self._active.values()):
@@ -615,9 +574,31 @@ class Engine:
             if self._backends_dirty:
                 self._backends_dirty = False
                 self._tell_backends()
-            if self._started:
-                started, self._started = self._started, set()
-                await self._journal.prompts_started(sorted(started), utcnow())
+            if time.monotonic() - noted > NOTE:
+                noted = time.monotonic()
+                self._note_states(noted)
+
+    def _note_states(self, now: float) -> None:
+        """Store how far prompts have come that take longer than a moment.
+
+        What a kernel killed before this does not find in the store, it finds on the server.
+        """
+        sent, started = [], []
+        for _, flight in self._flying.values():
+            if flight.noted is not flight.state and now - flight.sent_at > NOTE:
+                flight.noted = flight.state
+                if flight.state is PromptStatus.QUEUED:
+                    sent.append(flight.prompt_id)
+                elif flight.state is PromptStatus.RUNNING:
+                    started.append(flight.prompt_id)
+        if sent:
+            self._spawn(self._wait_for(self._journal.prompts_sent(sent)), "note what is queued")
+        if started:
+            self._spawn(self._wait_for(self._journal.prompts_started(started)), "note what runs")
+
+    @staticmethod
+    async def _wait_for(pending: Awaitable[Any]) -> None:
+        await pending
 
     def _tell_backends(self) -> None:
         if not self._watchers:

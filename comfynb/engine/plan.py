@@ -4,7 +4,9 @@ A job keeps a frozen snapshot: its WORKFLOW node names the version of the workfl
 content) and which parameter sets which input, so that later edits change nothing about it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,15 @@ from comfynb.models import (
     new_id,
 )
 
-__all__ = ["RUNS_PROJECT", "RunPlan", "make_job", "make_task", "node_titles", "version_of"]
+__all__ = [
+    "RUNS_PROJECT",
+    "RunPlan",
+    "make_job",
+    "make_jobs",
+    "make_task",
+    "node_titles",
+    "version_of",
+]
 
 RUNS_PROJECT = "00000000-0000-4000-8000-000000000001"
 """Id of the project that single runs belong to, since every job has one."""
@@ -62,8 +72,32 @@ class RunPlan:
     capabilities: Collection[str] = field(default_factory=tuple)
 
 
+def make_jobs(plans: Iterable[RunPlan]) -> list[Job]:
+    """One job with one WORKFLOW node for each plan, ready to be stored and submitted."""
+    snapshots: dict[object, CanvasLayout] = {}
+    jobs = []
+    for plan in plans:
+        # Points of a sweep differ in their values only: they share one frozen snapshot.
+        alike = (
+            plan.version.id,
+            plan.name,
+            tuple(plan.values),
+            tuple(plan.files.items()),
+            plan.backend_id,
+            plan.fallback,
+        )
+        if alike not in snapshots:
+            snapshots[alike] = _snapshot(plan)
+        jobs.append(_job(plan, snapshots[alike]))
+    return jobs
+
+
 def make_job(plan: RunPlan) -> Job:
-    """A job with one WORKFLOW node, ready to be stored and submitted."""
+    """As :func:`make_jobs`, for one."""
+    return make_jobs([plan])[0]
+
+
+def _snapshot(plan: RunPlan) -> CanvasLayout:
     node = CanvasNode(
         id=new_id(),
         node_type=NodeType.WORKFLOW,
@@ -80,13 +114,22 @@ def make_job(plan: RunPlan) -> Job:
             "required_capabilities": sorted(plan.capabilities),
         },
     )
+    return CanvasLayout(nodes=[node])
+
+
+def _job(plan: RunPlan, snapshot: CanvasLayout) -> Job:
+    # Everything here is our own or was checked: validating it again, twenty thousand times, would
+    # cost more than running it.
     job_id = new_id()
-    return Job(
+    execution = NodeExecution.model_construct(
+        id=new_id(), job_id=job_id, canvas_node_id=snapshot.nodes[0].id
+    )
+    return Job.model_construct(
         id=job_id,
         project_id=plan.project_id,
-        canvas_snapshot=CanvasLayout(nodes=[node]),
+        canvas_snapshot=snapshot,
         parameter_values=dict(plan.values),
-        node_executions=[NodeExecution(id=new_id(), job_id=job_id, canvas_node_id=node.id)],
+        node_executions=[execution],
     )
 
 
@@ -122,7 +165,7 @@ def make_task(live: LiveJob, execution: NodeExecution, version: WorkflowVersion)
         live=live,
         execution=execution,
         prompt=prompt,
-        prompt_sha256=content_sha256(prompt),
+        prompt_sha256=_sha256(prompt),
         node_titles=titles,
         requirements=Requirements(
             node_classes=frozenset(str(each["class_type"]) for each in prompt.values()),
@@ -134,6 +177,11 @@ def make_task(live: LiveJob, execution: NodeExecution, version: WorkflowVersion)
         files=files,
         workflow=version.workflow_json or None,
     )
+
+
+def _sha256(prompt: Mapping[str, Any]) -> str:
+    text = json.dumps(prompt, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def node_titles(prompt: Mapping[str, Any]) -> dict[str, str]:

@@ -59,6 +59,8 @@ class Flight:
     prompt_id: str
     attempt: int
     state: PromptStatus = PromptStatus.SENDING
+    noted: PromptStatus | None = None
+    """The state that the store has of it, once it was stored on the way."""
     progress: NodeProgress = field(default_factory=NodeProgress)
     sent_at: float = field(default_factory=time.monotonic)
     heard_at: float = field(default_factory=time.monotonic)

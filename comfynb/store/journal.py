@@ -65,6 +65,7 @@ class Finish:
     error_traceback: str | None = None
     completed_at: datetime | None = None
     cached_nodes: int = 0
+    started_at: datetime | None = None
 
 
 class _NodeEnd(NamedTuple):
@@ -144,6 +145,7 @@ class Journal:
         error_traceback: str | None = None,
         completed_at: datetime | None = None,
         cached_nodes: int = 0,
+        started_at: datetime | None = None,
     ) -> Pending[bool]:
         """End a prompt and, unless it is lost, its node execution.
 
@@ -160,6 +162,7 @@ class Journal:
             error_traceback,
             completed_at,
             cached_nodes,
+            started_at,
         )
         return self._write(
             "finish_prompt",
@@ -433,6 +436,7 @@ class Journal:
                 [_text(finish.error_class) for finish in finishes],
                 [_text(finish.error_message) for finish in finishes],
                 [finish.cached_nodes for finish in finishes],
+                [finish.started_at for finish in finishes],
             ],
         )
         ends, lost = [], []

@@ -19,7 +19,7 @@ from comfynb.engine.engine import Engine, Recovered
 from comfynb.engine.host import Doing, LoopHost, run_blocking
 from comfynb.engine.inputs import InputFolder
 from comfynb.engine.live import LiveJob
-from comfynb.engine.plan import RUNS_PROJECT, RunPlan, make_job
+from comfynb.engine.plan import RUNS_PROJECT, RunPlan, make_jobs
 from comfynb.engine.secrets import SecretFile
 from comfynb.errors import BackendError, ComfynbError, NotFound, UsageError
 from comfynb.models import (
@@ -244,7 +244,7 @@ class Workbench:
 
     def submit(self, plans: Sequence[RunPlan]) -> list[JobHandle]:
         """Store jobs, then start them: when this returns, they survive a killed kernel."""
-        jobs = [make_job(plan) for plan in plans]
+        jobs = make_jobs(plans)
         self.store.journal.create_jobs(jobs, self.store.owner_id).result()
         crash_point("job stored")
         lives = []

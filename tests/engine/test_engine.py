@@ -499,8 +499,12 @@ async def test_a_new_kernel_finds_a_restarted_server_and_runs_again(
     live = await second.engine.attach(runs.job)
     await live.wait()
     assert live.job.status is JobStatus.COMPLETED
-    records = await second.store.journal.prompts_of([runs.id])
-    assert [record.state for record in records] == [PromptStatus.LOST, PromptStatus.COMPLETED]
+    *earlier, last = await second.store.journal.prompts_of([runs.id])
+    assert last.state is PromptStatus.COMPLETED
+    assert all(record.state is PromptStatus.LOST for record in earlier)
+    counted = (await servers[0].stats())["prompts"]
+    assert sum(counted[record.prompt_id]["executions"] for record in [*earlier, last]) == 2
+    assert {"lost", "sent again"} & set(await second.events(runs))
 
 
 async def test_a_prompt_that_was_written_down_but_never_sent_is_sent_once(

@@ -1,0 +1,168 @@
+"""Records how prompts ended; when many end at once, many go into one transaction."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from comfynb.engine.courier import Outcome
+from comfynb.engine.crashpoints import crash_point
+from comfynb.engine.live import LiveJob
+from comfynb.engine.outputs import describe
+from comfynb.engine.tasks import Flight
+from comfynb.models import JobStatus, PromptStatus, utcnow
+from comfynb.store import Journal
+
+__all__ = ["Closer", "Ending", "conclude"]
+
+GATHER: Final = 0.04
+"""Seconds that endings are gathered while more are expected: a commit costs several milliseconds,
+whether it carries one prompt or fifty. A single run is recorded at once."""
+
+_NODE_STATUS: Final = {
+    PromptStatus.COMPLETED: JobStatus.COMPLETED,
+    PromptStatus.FAILED: JobStatus.FAILED,
+    PromptStatus.CANCELLED: JobStatus.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A prompt that ended for good, on the backend of that name."""
+
+    flight: Flight
+    backend: str
+    outcome: Outcome
+
+
+class Closer:
+    """Takes endings, commits them, and then tells that jobs are over."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        *,
+        busy: Callable[[], bool],
+        over: Callable[[LiveJob], None],
+        spawn: Callable[[Awaitable[Any], str], object],
+        report: Callable[[BaseException], None],
+    ) -> None:
+        self._journal = journal
+        self._busy = busy
+        self._over = over
+        self._spawn = spawn
+        self._report = report
+        self._endings: list[Ending] = []
+        self._working = False
+
+    def add(self, ending: Ending) -> None:
+        """Record an ending soon."""
+        self._endings.append(ending)
+        if not self._working:
+            self._working = True
+            self._spawn(self._work(), "closing")
+
+    async def _work(self) -> None:
+        try:
+            while self._endings:
+                if self._busy():
+                    await asyncio.sleep(GATHER)
+                batch, self._endings = self._endings, []
+                await self._close(batch)
+        finally:
+            self._working = False
+
+    async def _close(self, batch: list[Ending]) -> None:
+        await asyncio.to_thread(_measure, batch)
+        writes: list[Awaitable[Any]] = []
+        over: list[LiveJob] = []
+        for ending in batch:
+            live = ending.flight.task.live
+            writes.append(self._record(ending))
+            crash_point("prompt finished")
+            if conclude(live):
+                over.append(live)
+                writes.append(finish_job(self._journal, live))
+            live.touch()
+        # All are in the writer's queue by now, in this order: usually one commit carries them.
+        for failure in await asyncio.gather(*writes, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                self._report(failure)
+        for live in over:
+            crash_point("job finished")
+            self._over(live)
+
+    def _record(self, ending: Ending) -> Awaitable[bool]:
+        flight, outcome = ending.flight, ending.outcome
+        live, execution = flight.task.live, flight.task.execution
+        now = utcnow()
+        execution.status = _NODE_STATUS[outcome.state]
+        execution.comfy_prompt_id = flight.prompt_id
+        execution.completed_at = now
+        execution.output_data = outcome.output_data or None
+        execution.error_message = outcome.error_message
+        execution.error_traceback = outcome.error_traceback
+        if outcome.state is PromptStatus.COMPLETED:
+            execution.progress = 100.0
+        live.outputs.extend(outcome.files)
+        if outcome.cached_nodes and outcome.cached_nodes >= len(flight.task.prompt):
+            live.note = f"{ending.backend} had every node in its cache"
+        # The server's clock may be another one; what it says of the duration is right.
+        started = now - outcome.ran_for if outcome.ran_for is not None else None
+        return self._journal.finish_prompt(
+            flight.prompt_id,
+            outcome.state,
+            outputs=outcome.files,
+            output_data=outcome.output_data,
+            error_class=outcome.error_class,
+            error_message=outcome.error_message,
+            error_traceback=outcome.error_traceback,
+            started_at=started,
+            completed_at=now,
+            cached_nodes=outcome.cached_nodes,
+        )
+
+
+def _measure(batch: Iterable[Ending]) -> None:
+    """Read the pictures' sizes, in a worker thread."""
+    for ending in batch:
+        for file in ending.outcome.files:
+            if file.path is not None:
+                file.width, file.height = describe(Path(file.path))
+
+
+def conclude(live: LiveJob) -> bool:
+    """Give the job its final status if all its nodes have one; False if it is not over, or was."""
+    job = live.job
+    statuses = {execution.status for execution in job.node_executions}
+    if job.status.is_terminal or not all(status.is_terminal for status in statuses):
+        return False
+    for worst in (JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED):
+        if worst in statuses:
+            job.status = worst
+            break
+    else:
+        job.status = JobStatus.COMPLETED
+    job.completed_at = utcnow()
+    job.error_message = next(
+        (e.error_message for e in job.node_executions if e.error_message), None
+    )
+    job.outputs = {
+        execution.canvas_node_id: execution.output_data
+        for execution in job.node_executions
+        if execution.output_data is not None
+    }
+    return True
+
+
+def finish_job(journal: Journal, live: LiveJob) -> Awaitable[bool]:
+    """Store the end of a job that :func:`conclude` has concluded."""
+    job = live.job
+    return journal.finish_job(
+        job.id,
+        job.status,
+        error_message=job.error_message,
+        outputs=job.outputs,
+        completed_at=job.completed_at,
+    )
