@@ -3,11 +3,14 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from comfynb.errors import StoreError
 
-__all__ = ["BrokenError", "Database", "InterruptError", "Result", "Session"]
+if TYPE_CHECKING:
+    from comfynb.store.transaction import View
+
+__all__ = ["BrokenError", "Database", "InterruptError", "LivenessTest", "Result", "Session"]
 
 Row = tuple[Any, ...]
 
@@ -80,6 +83,8 @@ class Database(Protocol):
     reader: Session
     wake: int
     """A file descriptor that becomes readable when another program wants the database, or -1."""
+    look_s: float | None
+    """How often to look whether another program wants it, in seconds, where nothing wakes us."""
 
     def open(
         self, prepare: Callable[["Database"], None], timeout: float, stop: threading.Event
@@ -97,3 +102,24 @@ class Database(Protocol):
 
     def forget_after_fork(self) -> None:
         """In a forked child: let go of what is the parent's without touching it."""
+
+
+class LivenessTest(Protocol):
+    """How stores on one database tell which of them are open right now."""
+
+    owner_id: str
+
+    def ensure(self, database: Database) -> None:
+        """Make this store seen as alive; called whenever the database has been opened."""
+
+    def is_alive(self, view: "View", owner_id: str) -> bool:
+        """Tell whether a store is open."""
+
+    def live(self, view: "View") -> set[str]:
+        """Return the ids of all open stores."""
+
+    def leave(self) -> None:
+        """This store is closed."""
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: leave the parent's mark alone."""

@@ -10,14 +10,44 @@ import os
 import time
 from pathlib import Path
 
+from comfynb.store.database import Database
 from comfynb.store.lock import beside, try_flock
+from comfynb.store.transaction import View
 
-__all__ = ["Liveness"]
+__all__ = ["FileLiveness", "Liveness"]
 
 _SUFFIX = ".alive"
 _NEW = ".new-"
 # A file that its maker has not locked yet is left alone for this long.
 _NEW_GRACE_S = 60.0
+
+
+class FileLiveness:
+    """The liveness of stores on one DuckDB file, as store.py asks for it."""
+
+    def __init__(self, database: Path, owner_id: str) -> None:
+        self.owner_id = owner_id
+        self._files = Liveness(database, owner_id)
+
+    def ensure(self, _: Database) -> None:
+        """Make this store seen as alive."""
+        self._files.ensure()
+
+    def is_alive(self, _: View, owner_id: str) -> bool:
+        """Tell whether a store is open."""
+        return self._files.is_alive(owner_id)
+
+    def live(self, _: View) -> set[str]:
+        """Return the ids of all open stores."""
+        return self._files.live()
+
+    def leave(self) -> None:
+        """This store is closed."""
+        self._files.leave()
+
+    def forget_after_fork(self) -> None:
+        """In a forked child: leave the parent's lock alone."""
+        self._files.forget_after_fork()
 
 
 class Liveness:

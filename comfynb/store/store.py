@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 from comfynb.errors import StoreError, UsageError
 from comfynb.models import OwnerRecord, StoredModel
 from comfynb.store.check import Finding, check
-from comfynb.store.database import Database, Session
+from comfynb.store.database import Database, LivenessTest, Session
 from comfynb.store.duck import DuckDatabase
 from comfynb.store.journal import Journal
 from comfynb.store.migrate import migrate
-from comfynb.store.owners import Liveness
+from comfynb.store.owners import FileLiveness
 from comfynb.store.pending import Pending
 from comfynb.store.reader import Read, Reader
 from comfynb.store.schema import table_of
@@ -40,7 +40,7 @@ _open_stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
 
 
 def open_store(url_or_path: str | Path, *, label: str = "", lock_timeout: float = 30.0) -> "Store":
-    """Open a store: a path to a DuckDB file (made if it is not there).
+    """Open a store: the path of a DuckDB file (made if it is not there), or postgresql://...
 
     Returns at once; the file is opened by the first call, and what is wrong with it is raised
     there (``store.ready()`` is a call that does nothing else). NetworkFileSystem is raised here.
@@ -48,16 +48,27 @@ def open_store(url_or_path: str | Path, *, label: str = "", lock_timeout: float 
     StoreLocked is raised only if a holder keeps it for longer than ``lock_timeout`` seconds.
     """
     text = os.fspath(url_or_path)
-    scheme = text.partition("://")[0]
-    if "://" in text:
-        raise UsageError(f"a store is the path of a file, not an address of kind {scheme!r:.40}")
+    label = label or f"comfynb in {Path(sys.argv[0] or 'python').name}"
+    owner = OwnerRecord(host=socket.gethostname(), pid=os.getpid(), label=label)
+    scheme, separator, _ = text.partition("://")
+    if scheme in {"postgresql", "postgres"} and separator:
+        from comfynb.store.postgres import PostgresDatabase, PostgresLiveness
+
+        server = PostgresDatabase(text, label=label, lock_timeout=lock_timeout)
+        return Store(server, PostgresLiveness(owner.id), owner, lock_timeout=lock_timeout)
+    if separator:
+        raise UsageError(
+            f"a store is the path of a file or postgresql://..., not an address of kind "
+            f"{scheme!r:.40}"
+        )
     if not text or text == ":memory:":
         raise UsageError("a store is a file: give its path, such as lab.duckdb")
     path = Path(text)
     if path.is_dir():
         raise UsageError(f"{path} is a folder: give the path of a file in it, such as lab.duckdb")
-    label = label or f"comfynb in {Path(sys.argv[0] or 'python').name}"
-    return Store(DuckDatabase(path, label=label), label=label, lock_timeout=lock_timeout)
+    database = DuckDatabase(path, label=label)
+    liveness = FileLiveness(database.path, owner.id)
+    return Store(database, liveness, owner, lock_timeout=lock_timeout)
 
 
 class Store:
@@ -68,12 +79,17 @@ class Store:
     """
 
     def __init__(
-        self, database: DuckDatabase, *, label: str = "comfynb", lock_timeout: float = 30.0
+        self,
+        database: Database,
+        liveness: LivenessTest,
+        owner: OwnerRecord,
+        *,
+        lock_timeout: float = 30.0,
     ) -> None:
-        self.owner = OwnerRecord(host=socket.gethostname(), pid=os.getpid(), label=label)
+        self.owner = owner
         self.path = database.place
         self._pid = os.getpid()
-        self._liveness = Liveness(database.path, self.owner.id)
+        self._liveness = liveness
         self._worker = Worker(database, self._prepare, lock_timeout=lock_timeout)
         self._reader = Reader(self._worker, self.path)
         self._closed: Pending[None] | None = None
@@ -88,7 +104,7 @@ class Store:
 
     def _prepare(self, database: Database) -> None:
         # Alive before the first row names this owner, in the writer's thread.
-        self._liveness.ensure()
+        self._liveness.ensure(database)
         migrate(database)
 
     # ---- models
@@ -221,11 +237,11 @@ class Store:
 
     def live_owners(self) -> Pending[set[str]]:
         """Return the ids of all stores that are open on this file right now, this one included."""
-        return self.read(lambda _: self._liveness.live(), "live_owners")
+        return self.read(self._liveness.live, "live_owners")
 
-    def is_alive(self, _: View, owner_id: str) -> bool:
+    def is_alive(self, view: View, owner_id: str) -> bool:
         """Tell, inside a transaction, whether an owner's store is open right now."""
-        return self._liveness.is_alive(owner_id)
+        return self._liveness.is_alive(view, owner_id)
 
     # ---- life
 

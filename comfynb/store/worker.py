@@ -25,9 +25,6 @@ __all__ = ["Bulk", "Op", "Worker", "arrange"]
 Bulk = Callable[[Transaction, Sequence[Any]], Sequence[Any]]
 """Carries out several calls of one kind at once: their arguments in, their results out."""
 
-# Where a FIFO cannot be had, an idle holder looks this often whether somebody asks.
-_LOOK_S = 0.02
-
 _MOST = 2000
 
 
@@ -267,7 +264,7 @@ class Worker:
         poll.register(self._wake_in, select.POLLIN)
         if bell >= 0:
             poll.register(bell, select.POLLIN)
-        limits = [self._slumber, _LOOK_S if self._open and bell < 0 else None]
+        limits = [self._slumber, self._database.look_s if self._open else None]
         seconds = min((limit for limit in limits if limit is not None), default=None)
         poll.poll(None if seconds is None else math.ceil(seconds * 1000))
         with self._guard:

@@ -7,15 +7,17 @@ from typing import Any
 
 import pytest
 
+from comfynb.errors import StoreError
 from comfynb.models import Job, JobStatus, OutputFile, PromptRecord, PromptStatus, User
-from comfynb.store import Finding, Store
+from comfynb.store import Finding, Store, Transaction
 
 
 class Planted:
     """A store with one job that completed and one that runs; both without fault."""
 
-    def __init__(self, store: Store, make: Any, folder: Path) -> None:
+    def __init__(self, store: Store, make: Any, folder: Path, kind: str) -> None:
         self.store = store
+        self.kind = kind
         self.make = make
         journal = store.journal
         self.done, self.running = make.job(), make.job(2)
@@ -48,10 +50,18 @@ class Planted:
         return self.running.node_executions[0].id
 
     def sql(self, statement: str, *params: Any) -> None:
-        self.store.transact(lambda tx: tx.execute(statement, params)).result(30)
+        def run(tx: Transaction) -> None:
+            if tx.dialect == "postgres":  # which would refuse what this test wants to see found
+                tx.execute("set local session_replication_role = replica")
+            tx.execute(statement, params)
 
-    def unchecked(self, table: str) -> None:
-        """Make a table anew without its CHECKs, as a foreign tool might."""
+        self.store.transact(run).result(30)
+
+    def unchecked(self, table: str, column: str) -> None:
+        """Take a table's CHECK away, as a foreign tool might."""
+        if self.kind == "postgres":
+            self.sql(f"alter table {table} drop constraint {table}_{column}_check")
+            return
         self.sql(f"create table copy_of as select * from {table}")
         self.sql(f"drop table {table}")
         self.sql(f"alter table copy_of rename to {table}")
@@ -61,8 +71,8 @@ class Planted:
 
 
 @pytest.fixture
-def planted(store: Store, make: Any, tmp_path: Path) -> Planted:
-    return Planted(store, make, tmp_path)
+def planted(store: Store, make: Any, tmp_path: Path, kind: str) -> Planted:
+    return Planted(store, make, tmp_path, kind)
 
 
 def orphan(table: str, column: str) -> Callable[[Planted], None]:
@@ -71,7 +81,7 @@ def orphan(table: str, column: str) -> Callable[[Planted], None]:
 
 def unknown_status(table: str, column: str) -> Callable[[Planted], None]:
     def plant(p: Planted) -> None:
-        p.unchecked(table)
+        p.unchecked(table, column)
         p.sql(f"update {table} set {column} = 'dreaming'")
 
     return plant
@@ -327,9 +337,22 @@ def test_finds_nothing_where_nothing_is_wrong(planted: Planted) -> None:
     assert planted.find() == []
 
 
+def test_text_that_is_no_json(planted: Planted) -> None:
+    if planted.kind == "duckdb":
+        with pytest.raises(StoreError, match="JSON"):
+            planted.sql("update jobs set outputs = '{' where id = $1", planted.done.id)
+        return
+    planted.sql("update jobs set outputs = '{' where id = $1", planted.done.id)
+    (finding,) = planted.find()
+    assert (finding.table, finding.id) == ("jobs", planted.done.id)
+    assert "outputs is not JSON" in finding.message
+
+
 def test_two_rows_with_one_unique_value(planted: Planted) -> None:
     ada, bob = User(email="ada@example.org"), User(email="bob@example.org")
     planted.store.put(ada, bob).result(30)
+    if planted.kind == "postgres":
+        planted.sql("alter table users drop constraint users_email_key")
     planted.sql("update users set email = 'ada@example.org'")
     (finding,) = planted.find()
     assert (finding.table, finding.id) == ("users", "ada@example.org")

@@ -1,9 +1,11 @@
 """Whatever order the journal's calls come in, its states stay true (a model runs beside it)."""
 
-import tempfile
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -14,6 +16,7 @@ from hypothesis.stateful import (
     invariant,
     multiple,
     rule,
+    run_state_machine_as_test,
 )
 
 from comfynb.models import (
@@ -37,13 +40,14 @@ ENDS = [state for state in PromptStatus if state.is_terminal]
 class JournalStates(RuleBasedStateMachine):
     """Calls are submitted without waiting, so that they are grouped; the model is sequential."""
 
+    new_place: Callable[[], str]
+
     nodes = Bundle("nodes")
     prompts = Bundle("prompts")
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.store = open_store(Path(self.folder.name) / "lab.duckdb")
+        self.store = open_store(self.new_place())
         self.journal = self.store.journal
         self.expected: list[tuple[Pending[Any], Any]] = []
         self.jobs: dict[str, JobStatus] = {}
@@ -65,7 +69,6 @@ class JournalStates(RuleBasedStateMachine):
             self.settle()
         finally:
             self.store.close().result(30)
-            self.folder.cleanup()
 
     def out(self, node: str) -> bool:
         prompt = self.node_prompt[node]
@@ -202,5 +205,16 @@ class JournalStates(RuleBasedStateMachine):
         assert [pending.result(30) for pending, _ in expected] == [answer for _, answer in expected]
 
 
-TestJournalStates = JournalStates.TestCase
-TestJournalStates.settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
+def test_states(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    number = count()
+
+    class Here(JournalStates):
+        @staticmethod
+        def new_place() -> str:
+            if kind == "duckdb":
+                return str(tmp_path / f"{next(number)}.duckdb")
+            return str(request.getfixturevalue("postgres_server").new())
+
+    run_state_machine_as_test(
+        Here, settings=settings(max_examples=8, stateful_step_count=40, deadline=None)
+    )

@@ -23,9 +23,9 @@ THIRD = Migration(3, "third", "insert into t values ('x'); alter table t add col
 BROKEN = Migration(3, "third", "create table u (x text); insert into nowhere values (1)", "c3")
 
 
-def open_with(place: str, *more: Migration) -> dict[int, str]:
+def open_with(file: str, *more: Migration) -> dict[int, str]:
     """Open with these steps beyond the released ones; what the database has seen then."""
-    database = DuckDatabase(Path(place))
+    database = DuckDatabase(Path(file))
     steps = (*migrations("duckdb"), *more)
     database.open(lambda opened: migrate(opened, steps), 30, threading.Event())
     try:
@@ -34,61 +34,61 @@ def open_with(place: str, *more: Migration) -> dict[int, str]:
         database.close()
 
 
-def test_steps_are_applied_once_and_an_existing_store_is_copied_first(place: str, opened) -> None:
-    assert open_with(place) == {1: migrations("duckdb")[0].checksum}
-    assert not list(Path(place).parent.glob("*.bak*")), "there was nothing to keep"
-    first = opened(place)
+def test_steps_are_applied_once_and_an_existing_store_is_copied_first(file: str, opened) -> None:
+    assert open_with(file) == {1: migrations("duckdb")[0].checksum}
+    assert not list(Path(file).parent.glob("*.bak*")), "there was nothing to keep"
+    first = opened(file)
     first.put(Project(id="p", name="kept")).result(30)
     first.close().result(30)
-    assert list(open_with(place, SECOND)) == [1, 2]
-    assert list(open_with(place, SECOND)) == [1, 2]
-    assert list(open_with(place, SECOND, THIRD)) == [1, 2, 3]
-    kept = Path(place + ".bak-v1")
+    assert list(open_with(file, SECOND)) == [1, 2]
+    assert list(open_with(file, SECOND)) == [1, 2]
+    assert list(open_with(file, SECOND, THIRD)) == [1, 2, 3]
+    kept = Path(file + ".bak-v1")
     copy = opened(str(kept))
     assert [project.name for project in copy.find(Project).result(30)] == ["kept"]
-    assert Path(place + ".bak-v2").exists()
-    assert not list(Path(place).parent.glob("*.part"))
+    assert Path(file + ".bak-v2").exists()
+    assert not list(Path(file).parent.glob("*.part"))
 
 
-def test_a_newer_store_is_refused_and_left_alone(place: str, opened) -> None:
-    open_with(place, SECOND)
-    before = Path(place).read_bytes()
-    store: Store = opened(place)
+def test_a_newer_store_is_refused_and_left_alone(file: str, opened) -> None:
+    open_with(file, SECOND)
+    before = Path(file).read_bytes()
+    store: Store = opened(file)
     with pytest.raises(StoreTooNew, match=r"has schema 2, .* only up to 1: upgrade comfynb"):
         store.ready().result(30)
     with pytest.raises(StoreTooNew):
         store.put(Project(id="p", name="x")).result(30)
     with pytest.raises(StoreTooNew):
         store.count(Project).result(30)
-    assert Path(place).read_bytes() == before
+    assert Path(file).read_bytes() == before
 
 
-def test_a_step_that_fails_leaves_everything_as_it_was(place: str) -> None:
-    open_with(place, SECOND)
+def test_a_step_that_fails_leaves_everything_as_it_was(file: str) -> None:
+    open_with(file, SECOND)
     with pytest.raises(StoreError, match=r"could not be brought to schema 3 .*nowhere"):
-        open_with(place, SECOND, BROKEN)
-    assert list(open_with(place, SECOND)) == [1, 2]
-    assert list(open_with(place, SECOND, THIRD)) == [1, 2, 3]
+        open_with(file, SECOND, BROKEN)
+    assert list(open_with(file, SECOND)) == [1, 2]
+    assert list(open_with(file, SECOND, THIRD)) == [1, 2, 3]
 
 
-def test_somebody_elses_database_is_not_taken_over(place: str, opened) -> None:
-    connection = duckdb.connect(place)
+def test_somebody_elses_database_is_not_taken_over(file: str, opened) -> None:
+    connection = duckdb.connect(file)
     connection.execute("create table jobs (x int)")
     connection.close()
-    store = opened(place)
+    store = opened(file)
     with pytest.raises(StoreError, match="could not be brought to schema 1"):
         store.ready().result(30)
-    connection = duckdb.connect(place)
+    connection = duckdb.connect(file)
     assert connection.execute("show tables").fetchall() == [("jobs",)]
     connection.close()
 
 
 @pytest.mark.parametrize("content", [b"not a database", b"\x00" * 20000, b"PK\x03\x04" * 5000])
-def test_what_is_no_database_is_named(place: str, opened, content: bytes) -> None:
-    Path(place).write_bytes(content)
+def test_what_is_no_database_is_named(file: str, opened, content: bytes) -> None:
+    Path(file).write_bytes(content)
     with pytest.raises(StoreDamaged, match=r"lab\.duckdb cannot be opened"):
-        opened(place).ready().result(30)
-    assert Path(place).read_bytes() == content
+        opened(file).ready().result(30)
+    assert Path(file).read_bytes() == content
 
 
 def test_places_where_no_store_can_be(tmp_path: Path, opened) -> None:
@@ -100,26 +100,26 @@ def test_places_where_no_store_can_be(tmp_path: Path, opened) -> None:
 
 
 @pytest.mark.kill
-def test_a_kill_during_migration_leaves_a_store_that_migrates(place: str, opened, nursery) -> None:
-    store = opened(place)
+def test_a_kill_during_migration_leaves_a_store_that_migrates(file: str, opened, nursery) -> None:
+    store = opened(file)
     store.put(*(Project(id=f"p{i}", name="x") for i in range(200))).result(30)
     store.close().result(30)
     newest, chance = 40, random.Random(7)
     for _ in range(10):
-        pid = nursery.start("migrate", place, newest)
+        pid = nursery.start("migrate", file, newest)
         assert nursery.next() == f"{pid} ready"
         # Anywhere from before the first step to after the last one.
         threading.Event().wait(chance.random() * 0.7)
         nursery.kill(pid)
-        seen = look_at(place)
+        seen = look_at(file)
         assert sorted(seen) == list(range(1, len(seen) + 1))
-    pid = nursery.start("migrate", place, newest)
+    pid = nursery.start("migrate", file, newest)
     assert [nursery.next() for _ in range(2)] == [f"{pid} ready", f"{pid} done"]
-    assert len(look_at(place)) == newest
-    assert not list(Path(place).parent.glob("*.part"))
+    assert len(look_at(file)) == newest
+    assert not list(Path(file).parent.glob("*.part"))
 
 
-def look_at(place: str) -> dict[int, str]:
+def look_at(file: str) -> dict[int, str]:
     """What a database has seen; its columns must say the same."""
     seen: dict[int, str] = {}
 
@@ -130,7 +130,7 @@ def look_at(place: str) -> dict[int, str]:
         assert extra == set(seen) - {1}, "a column and its record come together"
         assert opened.writer.execute("select count(*) from projects") == [(200,)]
 
-    database = DuckDatabase(Path(place))
+    database = DuckDatabase(Path(file))
     database.open(look, 30, threading.Event())
     database.close()
     return seen

@@ -58,9 +58,9 @@ def hammered(
 
 @pytest.mark.parametrize(("processes", "number"), [(2, 20), (4, 10)])
 def test_who_always_wants_the_file_gets_every_nth_turn(
-    place: str, opened, nursery, processes: int, number: int
+    file: str, opened, nursery, processes: int, number: int
 ) -> None:
-    turns = hammered(place, opened, nursery, processes=processes, number=number, width=1)
+    turns = hammered(file, opened, nursery, processes=processes, number=number, width=1)
     # Where all of them want it: from the last one's first turn to the first one's last.
     begin = max(turns.index(f"w{i}") for i in range(processes))
     end = min(len(turns) - 1 - turns[::-1].index(f"w{i}") for i in range(processes))
@@ -73,8 +73,13 @@ def test_who_always_wants_the_file_gets_every_nth_turn(
     assert min(shares.values()) >= max(shares.values()) / 2, shares
 
 
-def test_a_turn_carries_all_that_is_queued(place: str, opened, nursery) -> None:
-    turns = hammered(place, opened, nursery, processes=2, number=300, width=100)
+def test_counts_are_exact_on_either_database(place: str, opened, nursery) -> None:
+    turns = hammered(place, opened, nursery, processes=3, number=60, width=4)
+    assert Counter(turns) == {"w0": 60, "w1": 60, "w2": 60}
+
+
+def test_a_turn_carries_all_that_is_queued(file: str, opened, nursery) -> None:
+    turns = hammered(file, opened, nursery, processes=2, number=300, width=100)
     assert len(list(groupby(turns))) < 60
 
 
@@ -133,7 +138,7 @@ def test_nobody_touches_the_file_before_the_lock_is_theirs(
 
 @pytest.mark.kill
 def test_whatever_was_acknowledged_survives_a_kill(place: str, opened, nursery, make) -> None:
-    """Two programs run jobs on one file; again and again one of them is killed."""
+    """Two programs run jobs on one store; again and again one of them is killed."""
     store = opened(place)
     store.put(make.backend, make.project).result(30)
     chance = random.Random()
@@ -179,10 +184,10 @@ def test_whatever_was_acknowledged_survives_a_kill(place: str, opened, nursery, 
 
 
 def test_a_long_read_goes_on_after_the_hand_over(
-    place: str, opened, monkeypatch: pytest.MonkeyPatch
+    file: str, opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader_module, "_GRACE_S", 0.05)
-    reading, other = opened(place), opened(place)
+    reading, other = opened(file), opened(file)
     reading.put(Project(id="p", name="x")).result(30)
     endless = reading.sql(ENDLESS, timeout=600)
     # The other one gets its turn although the read would run for ever.
@@ -195,10 +200,10 @@ def test_a_long_read_goes_on_after_the_hand_over(
 
 
 def test_a_long_read_comes_to_its_end_although_others_want_the_file(
-    place: str, opened, monkeypatch: pytest.MonkeyPatch
+    file: str, opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reader_module, "_GRACE_S", 0.02)
-    reading, other = opened(place), opened(place)
+    reading, other = opened(file), opened(file)
     reading.ready().result(30)
     long = reading.sql(
         "select count(*) from range(20000) a, range(10000) b where a.range % 7 = b.range % 5"
@@ -215,15 +220,15 @@ def test_a_long_read_comes_to_its_end_although_others_want_the_file(
 
 
 def test_another_programs_hold_on_the_file_is_waited_for_and_then_named(
-    place: str, opened, child
+    file: str, opened, child
 ) -> None:
-    opened(place).close().result(30)
-    foreign = child("foreign.py", place)
+    opened(file).close().result(30)
+    foreign = child("foreign.py", file)
     assert foreign.read() == "open"
-    impatient = opened(place, lock_timeout=0.3)
+    impatient = opened(file, lock_timeout=0.3)
     with pytest.raises(StoreLocked, match=rf"PID {foreign.process.pid}\).*close it there"):
         impatient.put(Project(id="p", name="x")).result(30)
-    patient = opened(place, lock_timeout=60)
+    patient = opened(file, lock_timeout=60)
     pending = patient.put(Project(id="q", name="x"))
     with pytest.raises(TimeoutError):
         pending.result(0.1)
@@ -232,10 +237,10 @@ def test_another_programs_hold_on_the_file_is_waited_for_and_then_named(
     assert [project.id for project in impatient.find(Project).result(30)] == ["q"]
 
 
-def test_a_holder_that_does_not_let_go_is_named(place: str, opened) -> None:
-    holder = TurnLock(Path(place), "comfynb in stuck.ipynb")
+def test_a_holder_that_does_not_let_go_is_named(file: str, opened) -> None:
+    holder = TurnLock(Path(file), "comfynb in stuck.ipynb")
     holder.acquire()
-    store = opened(place, lock_timeout=0.2)
+    store = opened(file, lock_timeout=0.2)
     pending = [store.put(Project(id="p", name="x")), store.count(Project)]
     for one in pending:
         with pytest.raises(StoreLocked, match=rf"stuck\.ipynb \(PID {os.getpid()}"):
@@ -266,16 +271,16 @@ def test_a_forked_process_leaves_the_parents_store_alone(place: str, opened, chi
     assert store.check().result(30) == []
 
 
-def test_a_full_disk_loses_nothing_that_was_acknowledged(place: str, opened, child) -> None:
+def test_a_full_disk_loses_nothing_that_was_acknowledged(file: str, opened, child) -> None:
     """DuckDB gives the whole database up when it cannot write; it is opened anew."""
-    program = child("full_disk.py", place)
+    program = child("full_disk.py", file)
     lines = program.rest()
     assert program.end() == 0
     acknowledged = int(lines[0].split()[1])
     assert acknowledged > 0
     assert lines[1].startswith("refused StoreError")
     assert lines[2] == "goes on"
-    store = opened(place)
+    store = opened(file)
     ids = {project.id for project in store.find(Project).result(60)}
     assert {f"p{i}" for i in range(acknowledged)} | {"after"} <= ids
     assert store.check().result(60) == []

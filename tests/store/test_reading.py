@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,23 @@ from comfynb.models import Project
 from comfynb.store import Store
 
 ENDLESS = "select count(*) from range(1000000) a, range(1000000) b where a.range % 7 = b.range % 5"
+
+
+@pytest.fixture
+def endless(kind: str) -> str:
+    """A query that would take days."""
+    if kind == "duckdb":
+        return ENDLESS
+    return (
+        "select count(*) from generate_series(1, 1000000) a, generate_series(1, 1000000) b "
+        "where a % 7 = b % 5"
+    )
+
+
+@pytest.fixture
+def numbers(kind: str) -> str:
+    """Where to select from for numbers: a format string."""
+    return "range({})" if kind == "duckdb" else "generate_series(1, {})"
 
 
 def test_every_call_sees_what_was_submitted_before_it(store: Store) -> None:
@@ -22,8 +40,8 @@ def test_every_call_sees_what_was_submitted_before_it(store: Store) -> None:
     assert seen == sorted(seen)
 
 
-def test_a_long_read_does_not_hold_up_writes(store: Store) -> None:
-    reading = store.sql(ENDLESS, timeout=60)
+def test_a_long_read_does_not_hold_up_writes(store: Store, endless: str) -> None:
+    reading = store.sql(endless, timeout=60)
     for i in range(5):
         store.put(Project(id=f"x{i}", name="x")).result(30)
     assert not reading.done()
@@ -32,24 +50,27 @@ def test_a_long_read_does_not_hold_up_writes(store: Store) -> None:
         reading.result(30)
 
 
-def test_a_read_has_a_time_limit_and_the_next_one_is_none_the_worse(store: Store) -> None:
+def test_a_read_has_a_time_limit_and_the_next_one_is_none_the_worse(
+    store: Store, endless: str
+) -> None:
     for _ in range(3):
         with pytest.raises(StoreError, match=r"longer than 0\.05 s and was stopped: narrow it"):
-            store.sql(ENDLESS, timeout=0.05).result(30)
+            store.sql(endless, timeout=0.05).result(30)
         assert store.sql("select 1").result(30).rows == [(1,)]
 
 
-def test_rows_are_limited_and_the_table_says_so(store: Store) -> None:
-    everything = store.sql("select * from range(2500)").result(30)
+def test_rows_are_limited_and_the_table_says_so(store: Store, numbers: str) -> None:
+    query = f"select * from {numbers.format(2500)}"
+    everything = store.sql(query).result(30)
     assert len(everything) == 2500
     assert not everything.truncated
     for limit in (0, 1, 999, 1000, 1001, 2499):
-        table = store.sql("select * from range(2500)", limit=limit).result(30)
+        table = store.sql(query, limit=limit).result(30)
         assert (len(table), table.truncated) == (limit, True)
-    exact = store.sql("select * from range(2500)", limit=2500).result(30)
+    exact = store.sql(query, limit=2500).result(30)
     assert (len(exact), exact.truncated) == (2500, False)
     with pytest.raises(StoreError, match="more than 1,000,000 rows"):
-        store.sql("select * from range(1000001)").result(60)
+        store.sql(f"select * from {numbers.format(1000001)}").result(60)
     for wrong in (-1, True, 1.5):
         with pytest.raises(UsageError, match="limit"):
             store.sql("select 1", limit=wrong)  # type: ignore[arg-type]
@@ -58,7 +79,7 @@ def test_rows_are_limited_and_the_table_says_so(store: Store) -> None:
 def test_the_sentence_of_the_readme(store: Store, make) -> None:
     store.journal.create_jobs([make.job() for _ in range(3)]).result(30)
     table = store.sql("select status, count(*) from jobs group by 1").result(30)
-    assert list(table) == [{"status": "pending", "count_star()": 3}]
+    assert table.rows == [("pending", 3)]
     both = store.sql("select $1::text as a, $2::bigint + 1 as b", ["'; drop table jobs", 2])
     assert both.result(30).rows == [("'; drop table jobs", 3)]
 
@@ -79,6 +100,10 @@ def test_the_sentence_of_the_readme(store: Store, make) -> None:
         "rollback",
         "set threads = 1",
         "pragma database_list",
+        "discard all",
+        "lock table jobs",
+        "copy (select 1) to stdout",
+        "select * into x from jobs",
         "checkpoint",
         "attach 'x.db'",
         "copy jobs to 'x.csv'",
@@ -115,20 +140,22 @@ def test_nothing_but_one_reading_statement_is_run(store: Store, make, query: str
         "select * from read_json('https://example.org/x')",
     ],
 )
-def test_files_and_the_network_are_out_of_reach(store: Store, tmp_path, query: str) -> None:
+def test_files_and_the_network_are_out_of_reach(
+    file_store: Store, tmp_path: Path, query: str
+) -> None:
     file = tmp_path / "secret.csv"
     file.write_text("a\n1\n")
     with pytest.raises(StoreError):
-        store.sql(query.format(file=file)).result(30)
+        file_store.sql(query.format(file=file)).result(30)
 
 
 @pytest.mark.parametrize(
     ("query", "named"),
     [
-        ("selec 1", "selec"),
+        ("select 1 +", ""),
         ("select nope from jobs", "nope"),
         ("select * from nope", "nope"),
-        ("select 1 where $1", ""),
+        ("select 1 where $2 = 1", ""),
     ],
 )
 def test_what_is_wrong_with_a_query_is_one_sentence(store: Store, query: str, named: str) -> None:

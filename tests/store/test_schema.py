@@ -1,3 +1,4 @@
+import os
 import re
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from comfynb.store.schema import CHILD_FIELDS, JSON, STORE_COLUMNS, table_of, ta
 GOLDEN = Path(__file__).parent / "schemas"
 
 SQL_TYPES = {
-    "VARCHAR": "text",
-    "BIGINT": "bigint",
-    "DOUBLE": "double precision",
-    "BOOLEAN": "boolean",
-    "TIMESTAMP WITH TIME ZONE": "timestamptz",
-    "JSON": JSON,
+    "varchar": "text",
+    "text": "text",
+    "bigint": "bigint",
+    "double": "double precision",
+    "double precision": "double precision",
+    "boolean": "boolean",
+    "timestamp with time zone": "timestamptz",
+    "json": JSON,
 }
 
 
@@ -45,16 +48,20 @@ def columns_of(store: Store) -> dict[str, dict[str, tuple[str, bool]]]:
     ).result(30)
     found: dict[str, dict[str, tuple[str, bool]]] = {}
     for table, column, kind, nullable in rows.rows:
-        found.setdefault(table, {})[column] = (SQL_TYPES[kind], nullable == "YES")
+        found.setdefault(table, {})[column] = (SQL_TYPES[kind.lower()], nullable == "YES")
     return found
 
 
-def test_tables_and_models_agree_both_ways(store: Store) -> None:
+def test_tables_and_models_agree_both_ways(store: Store, kind: str) -> None:
     there = columns_of(store)
+    json_type = JSON if kind == "duckdb" else "text"  # PostgreSQL's own refuses NaN
     assert set(there) - {"schema_version"} == set(tables())
     assert {table.model for table in tables().values()} == stored_models()
     for name, table in tables().items():
-        described = {column.name: (column.type, column.nullable) for column in table.columns}
+        described = {
+            column.name: (json_type if column.type == JSON else column.type, column.nullable)
+            for column in table.columns
+        }
         assert there[name] == described, name
         fields = {column.field for column in table.own}
         assert fields | CHILD_FIELDS.get(name, frozenset()) == set(table.model.model_fields), name
@@ -79,21 +86,44 @@ def test_every_table_of_the_seeds_is_there(store: Store, shared: Path) -> None:
     assert set(names) <= set(there)
 
 
-def test_the_schema_is_the_golden_one(store: Store) -> None:
-    """A change of the schema needs a new migration; then this file is made anew on purpose."""
-    dump = store.sql(
-        "select sql from duckdb_tables() where not internal union all "
-        "select sql from duckdb_views() where not internal order by 1"
-    ).result(30)
-    text = "\n".join(" ".join(row[0].split()) for row in dump.rows) + "\n"
-    assert text == (GOLDEN / "duckdb.sql").read_text("utf-8")
+DUMPS = {
+    "duckdb": "select sql from duckdb_tables() where not internal union all "
+    "select sql from duckdb_views() where not internal order by 1",
+    "postgres": """
+        select format('%s.%s %s%s', table_name, column_name, data_type,
+            case is_nullable when 'NO' then ' not null' else '' end)
+        from information_schema.columns where table_schema = current_schema()
+        union all
+        select format('%s: %s', conrelid::regclass, pg_get_constraintdef(oid))
+        from pg_constraint where connamespace = current_schema()::regnamespace
+        union all
+        select indexdef from pg_indexes where schemaname = current_schema()
+        order by 1
+    """,
+}
 
 
-def test_status_checks_list_every_status(store: Store) -> None:
-    rows = store.sql(
-        "select table_name, constraint_text from duckdb_constraints() "
-        "where constraint_type = 'CHECK'"
-    ).result(30)
+def test_the_schema_is_the_golden_one(store: Store, kind: str) -> None:
+    """A change of the schema needs a new migration; then COMFYNB_NEW_GOLDEN=1 makes the file anew
+    on purpose."""
+    dump = store.sql(DUMPS[kind]).result(30)
+    text = "\n".join(sorted(" ".join(row[0].split()) for row in dump.rows)) + "\n"
+    golden = GOLDEN / f"{kind}.sql"
+    if os.environ.get("COMFYNB_NEW_GOLDEN"):
+        golden.write_text(text, "utf-8")
+    assert text == golden.read_text("utf-8")
+
+
+CHECKS = {
+    "duckdb": "select table_name, constraint_text from duckdb_constraints() "
+    "where constraint_type = 'CHECK'",
+    "postgres": "select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint "
+    "where contype = 'c' and connamespace = current_schema()::regnamespace",
+}
+
+
+def test_status_checks_list_every_status(store: Store, kind: str) -> None:
+    rows = store.sql(CHECKS[kind]).result(30)
     listed = {table: set(re.findall(r"'(\w+)'", text)) for table, text in rows.rows}
     every = {status.value for status in JobStatus}
     assert listed == {
@@ -104,10 +134,30 @@ def test_status_checks_list_every_status(store: Store) -> None:
     }
 
 
-def test_duckdb_has_neither_foreign_keys_nor_secondary_indexes(store: Store) -> None:
-    assert store.sql("select count(*) from duckdb_indexes()").result(30).rows == [(0,)]
-    kinds = store.sql("select distinct constraint_type from duckdb_constraints()").result(30)
+def test_duckdb_has_neither_foreign_keys_nor_secondary_indexes(file_store: Store) -> None:
+    assert file_store.sql("select count(*) from duckdb_indexes()").result(30).rows == [(0,)]
+    kinds = file_store.sql("select distinct constraint_type from duckdb_constraints()").result(30)
     assert {row[0] for row in kinds.rows} == {"PRIMARY KEY", "NOT NULL", "CHECK"}
+
+
+def test_postgresql_keeps_what_the_code_keeps(store: Store, kind: str) -> None:
+    if kind == "duckdb":
+        return
+    rows = store.sql(
+        "select conrelid::regclass::text, pg_get_constraintdef(oid) from pg_constraint "
+        "where contype in ('f', 'u') and connamespace = current_schema()::regnamespace"
+    ).result(30)
+    there = {(table, " ".join(text.split())) for table, text in rows.rows}
+    expected = set()
+    for name, table in tables().items():
+        for group in table.unique:
+            expected.add((name, f"UNIQUE ({', '.join(group)}) DEFERRABLE INITIALLY DEFERRED"))
+        for column, target in table.parents.items():
+            if target.on_delete is not None:
+                parent = f"{target.table}({target.column})"
+                clause = f"FOREIGN KEY ({column}) REFERENCES {parent} ON DELETE "
+                expected.add((name, clause + target.on_delete.upper()))
+    assert there == expected
 
 
 def test_parents_come_before_their_children() -> None:

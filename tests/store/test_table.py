@@ -46,10 +46,10 @@ def test_html_is_escaped_short_and_fits_every_theme() -> None:
     assert "no rows" in table([])._repr_html_()
 
 
-def test_becomes_a_data_frame_and_an_arrow_table(store: Store) -> None:
+def test_becomes_a_data_frame_and_an_arrow_table(file_store: Store) -> None:
     pd, pa = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
     at = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
-    some = store.sql(
+    some = file_store.sql(
         "select 'x' as a, 1::bigint as b, 1.5::double as c, true as d, $1::timestamptz as e, "
         "'{}'::json as f, null::bigint as a, [1, 2] as g",
         [at],
@@ -62,7 +62,7 @@ def test_becomes_a_data_frame_and_an_arrow_table(store: Store) -> None:
     assert arrow.schema.field("e").type == pa.timestamp("us", tz="UTC")
     assert arrow.schema.field("b").type == arrow.schema.field("a_2").type == pa.int64()
     assert arrow.to_pylist()[0]["g"] == [1, 2]
-    empty = store.sql("select id, created_at from jobs").result(30)
+    empty = file_store.sql("select id, created_at from jobs").result(30)
     assert empty.to_df().shape == (0, 2)
     assert empty.to_arrow().schema.field("created_at").type == pa.timestamp("us", tz="UTC")
 

@@ -1,4 +1,4 @@
--- PostgreSQL keeps by itself what the code keeps on DuckDB.
+-- PostgreSQL keeps by itself what the code keeps on DuckDB. Deferred: two rows may swap a value.
 
 alter table object_infos add foreign key (backend_id) references backends (id) on delete cascade;
 alter table workflow_versions
@@ -22,10 +22,10 @@ alter table system_packages
     add foreign key (deployment_id) references deployments (id) on delete cascade;
 alter table model_download_stats add foreign key (model_id) references models (id) on delete cascade;
 
-alter table users add unique (email);
-alter table custom_nodes add unique (github_url);
-alter table url_validations add unique (url);
-alter table model_download_stats add unique (model_id);
+alter table users add unique (email) deferrable initially deferred;
+alter table custom_nodes add unique (github_url) deferrable initially deferred;
+alter table url_validations add unique (url) deferrable initially deferred;
+alter table model_download_stats add unique (model_id) deferrable initially deferred;
 
 create index jobs_project on jobs (project_id);
 create index jobs_status_created on jobs (status, created_at);

@@ -1,0 +1,362 @@
+CREATE INDEX deployment_models_model ON public.deployment_models USING btree (model_id)
+CREATE INDEX deployment_nodes_node ON public.deployment_nodes USING btree (custom_node_id)
+CREATE INDEX deployments_user_created ON public.deployments USING btree (user_id, created_at DESC)
+CREATE INDEX job_events_job ON public.job_events USING btree (job_id, at)
+CREATE INDEX jobs_created ON public.jobs USING btree (created_at)
+CREATE INDEX jobs_project ON public.jobs USING btree (project_id)
+CREATE INDEX jobs_status_created ON public.jobs USING btree (status, created_at)
+CREATE INDEX metrics_backend ON public.metrics_snapshots USING btree (backend_id, "timestamp")
+CREATE INDEX metrics_timestamp ON public.metrics_snapshots USING brin ("timestamp")
+CREATE INDEX models_source_id ON public.models USING btree (source, source_id)
+CREATE INDEX models_type_source ON public.models USING btree (type, source)
+CREATE INDEX node_executions_job ON public.node_executions USING btree (job_id)
+CREATE INDEX prompts_job ON public.prompts USING btree (job_id)
+CREATE INDEX prompts_node_execution ON public.prompts USING btree (node_execution_id)
+CREATE UNIQUE INDEX api_tokens_pkey ON public.api_tokens USING btree (id)
+CREATE UNIQUE INDEX backends_pkey ON public.backends USING btree (id)
+CREATE UNIQUE INDEX custom_nodes_github_url_key ON public.custom_nodes USING btree (github_url)
+CREATE UNIQUE INDEX custom_nodes_pkey ON public.custom_nodes USING btree (id)
+CREATE UNIQUE INDEX deployment_models_pkey ON public.deployment_models USING btree (deployment_id, model_id)
+CREATE UNIQUE INDEX deployment_nodes_pkey ON public.deployment_nodes USING btree (deployment_id, custom_node_id)
+CREATE UNIQUE INDEX deployment_usage_pkey ON public.deployment_usage USING btree (id)
+CREATE UNIQUE INDEX deployments_pkey ON public.deployments USING btree (id)
+CREATE UNIQUE INDEX job_events_pkey ON public.job_events USING btree (id)
+CREATE UNIQUE INDEX jobs_pkey ON public.jobs USING btree (id)
+CREATE UNIQUE INDEX metrics_snapshots_pkey ON public.metrics_snapshots USING btree (id)
+CREATE UNIQUE INDEX model_download_stats_model_id_key ON public.model_download_stats USING btree (model_id)
+CREATE UNIQUE INDEX model_download_stats_pkey ON public.model_download_stats USING btree (id)
+CREATE UNIQUE INDEX models_pkey ON public.models USING btree (id)
+CREATE UNIQUE INDEX node_executions_pkey ON public.node_executions USING btree (id)
+CREATE UNIQUE INDEX object_infos_pkey ON public.object_infos USING btree (backend_id)
+CREATE UNIQUE INDEX output_files_pkey ON public.output_files USING btree (prompt_id, node_id, kind, index)
+CREATE UNIQUE INDEX owners_pkey ON public.owners USING btree (id)
+CREATE UNIQUE INDEX projects_pkey ON public.projects USING btree (id)
+CREATE UNIQUE INDEX prompts_pkey ON public.prompts USING btree (prompt_id)
+CREATE UNIQUE INDEX schema_version_pkey ON public.schema_version USING btree (version)
+CREATE UNIQUE INDEX sync_jobs_pkey ON public.sync_jobs USING btree (id)
+CREATE UNIQUE INDEX system_packages_pkey ON public.system_packages USING btree (id)
+CREATE UNIQUE INDEX url_validations_pkey ON public.url_validations USING btree (id)
+CREATE UNIQUE INDEX url_validations_url_key ON public.url_validations USING btree (url)
+CREATE UNIQUE INDEX users_email_key ON public.users USING btree (email)
+CREATE UNIQUE INDEX users_pkey ON public.users USING btree (id)
+CREATE UNIQUE INDEX workflow_versions_pkey ON public.workflow_versions USING btree (id)
+CREATE UNIQUE INDEX workflows_pkey ON public.workflows USING btree (id)
+api_tokens.created_at timestamp with time zone not null
+api_tokens.id text not null
+api_tokens.is_active boolean not null
+api_tokens.last_used timestamp with time zone
+api_tokens.name text not null
+api_tokens.service text not null
+api_tokens.token text not null
+api_tokens.updated_at timestamp with time zone not null
+api_tokens.user_id text not null
+api_tokens: FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+api_tokens: PRIMARY KEY (id)
+backends.auth text
+backends.capabilities text not null
+backends.created_at timestamp with time zone not null
+backends.enabled boolean not null
+backends.host text not null
+backends.id text not null
+backends.max_concurrent_jobs bigint not null
+backends.name text not null
+backends.path_prefix text not null
+backends.port bigint not null
+backends.scheme text not null
+backends.tags text not null
+backends.updated_at timestamp with time zone not null
+backends: PRIMARY KEY (id)
+custom_nodes.author text
+custom_nodes.branch text not null
+custom_nodes.created_at timestamp with time zone not null
+custom_nodes.description text
+custom_nodes.github_url text not null
+custom_nodes.id text not null
+custom_nodes.install_type text not null
+custom_nodes.is_active boolean not null
+custom_nodes.is_verified boolean not null
+custom_nodes.js_files text not null
+custom_nodes.last_validated timestamp with time zone
+custom_nodes.name text not null
+custom_nodes.node_classes text not null
+custom_nodes.pip_requirements text not null
+custom_nodes.tags text not null
+custom_nodes.updated_at timestamp with time zone not null
+custom_nodes: PRIMARY KEY (id)
+custom_nodes: UNIQUE (github_url) DEFERRABLE INITIALLY DEFERRED
+deployment_models.created_at timestamp with time zone not null
+deployment_models.custom_name text
+deployment_models.deployment_id text not null
+deployment_models.is_enabled boolean not null
+deployment_models.model_id text not null
+deployment_models.target_path text not null
+deployment_models: FOREIGN KEY (deployment_id) REFERENCES deployments(id) ON DELETE CASCADE
+deployment_models: FOREIGN KEY (model_id) REFERENCES models(id) ON DELETE CASCADE
+deployment_models: PRIMARY KEY (deployment_id, model_id)
+deployment_nodes.config text not null
+deployment_nodes.created_at timestamp with time zone not null
+deployment_nodes.custom_node_id text not null
+deployment_nodes.deployment_id text not null
+deployment_nodes.is_enabled boolean not null
+deployment_nodes: FOREIGN KEY (custom_node_id) REFERENCES custom_nodes(id) ON DELETE CASCADE
+deployment_nodes: FOREIGN KEY (deployment_id) REFERENCES deployments(id) ON DELETE CASCADE
+deployment_nodes: PRIMARY KEY (deployment_id, custom_node_id)
+deployment_usage.deployment_id text not null
+deployment_usage.generated_at timestamp with time zone not null
+deployment_usage.id text not null
+deployment_usage.ip_address text
+deployment_usage.script_type text not null
+deployment_usage.user_agent text
+deployment_usage: PRIMARY KEY (id)
+deployments.created_at timestamp with time zone not null
+deployments.custom_settings text not null
+deployments.description text
+deployments.environment_vars text not null
+deployments.generated_script text
+deployments.id text not null
+deployments.is_public boolean not null
+deployments.is_template boolean not null
+deployments.last_generated timestamp with time zone
+deployments.name text not null
+deployments.script_type text not null
+deployments.template_category text
+deployments.updated_at timestamp with time zone not null
+deployments.user_id text not null
+deployments: FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+deployments: PRIMARY KEY (id)
+job_events.at timestamp with time zone not null
+job_events.data text not null
+job_events.id text not null
+job_events.job_id text not null
+job_events.kind text not null
+job_events.message text not null
+job_events.node_execution_id text
+job_events: FOREIGN KEY (job_id) REFERENCES jobs(id) ON DELETE CASCADE
+job_events: PRIMARY KEY (id)
+job_files.backend text
+job_files.created_at timestamp with time zone
+job_files.filename text
+job_files.height bigint
+job_files.index bigint
+job_files.job_id text
+job_files.kind text
+job_files.media_type text
+job_files.node_id text
+job_files.path text
+job_files.prompt_id text
+job_files.sha256 text
+job_files.size bigint
+job_files.subfolder text
+job_files.type text
+job_files.width bigint
+job_runs.attempt bigint
+job_runs.backend text
+job_runs.cached_nodes bigint
+job_runs.canvas_node_id text
+job_runs.completed_at timestamp with time zone
+job_runs.created_at timestamp with time zone
+job_runs.error_class text
+job_runs.error_message text
+job_runs.job_id text
+job_runs.job_status text
+job_runs.node_status text
+job_runs.project_id text
+job_runs.prompt_id text
+job_runs.seconds numeric
+job_runs.started_at timestamp with time zone
+job_runs.state text
+jobs.canvas_snapshot text not null
+jobs.completed_at timestamp with time zone
+jobs.created_at timestamp with time zone not null
+jobs.error_message text
+jobs.id text not null
+jobs.outputs text not null
+jobs.owner_id text
+jobs.parameter_values text not null
+jobs.project_id text not null
+jobs.rev bigint not null
+jobs.started_at timestamp with time zone
+jobs.status text not null
+jobs: CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text, 'lost'::text])))
+jobs: PRIMARY KEY (id)
+metrics_snapshots.active_job_id text
+metrics_snapshots.backend_id text not null
+metrics_snapshots.cpu_utilization double precision not null
+metrics_snapshots.gpu_memory_total bigint not null
+metrics_snapshots.gpu_memory_used bigint not null
+metrics_snapshots.gpu_temperature bigint not null
+metrics_snapshots.gpu_utilization double precision not null
+metrics_snapshots.id text not null
+metrics_snapshots.queue_depth bigint not null
+metrics_snapshots.ram_total bigint not null
+metrics_snapshots.ram_used bigint not null
+metrics_snapshots.timestamp timestamp with time zone not null
+metrics_snapshots: PRIMARY KEY (id)
+model_download_stats.download_count bigint not null
+model_download_stats.id text not null
+model_download_stats.last_download timestamp with time zone
+model_download_stats.model_id text not null
+model_download_stats: FOREIGN KEY (model_id) REFERENCES models(id) ON DELETE CASCADE
+model_download_stats: PRIMARY KEY (id)
+model_download_stats: UNIQUE (model_id) DEFERRABLE INITIALLY DEFERRED
+models.auth_required boolean not null
+models.base_model text
+models.category text
+models.created_at timestamp with time zone not null
+models.download_url text not null
+models.file_size bigint
+models.filename text
+models.id text not null
+models.is_active boolean not null
+models.is_verified boolean not null
+models.last_validated timestamp with time zone
+models.metadata text not null
+models.name text not null
+models.source text not null
+models.source_id text
+models.source_url text
+models.type text not null
+models.updated_at timestamp with time zone not null
+models: PRIMARY KEY (id)
+node_executions.backend_id text
+node_executions.canvas_node_id text not null
+node_executions.comfy_prompt_id text
+node_executions.completed_at timestamp with time zone
+node_executions.current_step text
+node_executions.error_message text
+node_executions.error_traceback text
+node_executions.id text not null
+node_executions.input_data text not null
+node_executions.job_id text not null
+node_executions.output_data text
+node_executions.position bigint not null
+node_executions.progress double precision not null
+node_executions.rev bigint not null
+node_executions.started_at timestamp with time zone
+node_executions.status text not null
+node_executions: CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text, 'lost'::text])))
+node_executions: FOREIGN KEY (job_id) REFERENCES jobs(id) ON DELETE CASCADE
+node_executions: PRIMARY KEY (id)
+object_infos.backend_id text not null
+object_infos.data text not null
+object_infos.fetched_at timestamp with time zone not null
+object_infos.sha256 text not null
+object_infos: FOREIGN KEY (backend_id) REFERENCES backends(id) ON DELETE CASCADE
+object_infos: PRIMARY KEY (backend_id)
+output_files.created_at timestamp with time zone not null
+output_files.filename text not null
+output_files.height bigint
+output_files.index bigint not null
+output_files.kind text not null
+output_files.media_type text
+output_files.node_id text not null
+output_files.path text
+output_files.prompt_id text not null
+output_files.sha256 text
+output_files.size bigint
+output_files.subfolder text not null
+output_files.type text not null
+output_files.width bigint
+output_files: FOREIGN KEY (prompt_id) REFERENCES prompts(prompt_id) ON DELETE CASCADE
+output_files: PRIMARY KEY (prompt_id, node_id, kind, index)
+owners.host text not null
+owners.id text not null
+owners.label text not null
+owners.pid bigint not null
+owners.started_at timestamp with time zone not null
+owners: PRIMARY KEY (id)
+projects.canvas_layout text not null
+projects.created_at timestamp with time zone not null
+projects.description text not null
+projects.id text not null
+projects.name text not null
+projects.updated_at timestamp with time zone not null
+projects: PRIMARY KEY (id)
+prompts.attempt bigint not null
+prompts.backend_id text not null
+prompts.cached_nodes bigint not null
+prompts.client_id text
+prompts.completed_at timestamp with time zone
+prompts.created_at timestamp with time zone not null
+prompts.error_class text
+prompts.error_message text
+prompts.job_id text not null
+prompts.node_execution_id text not null
+prompts.prompt_id text not null
+prompts.prompt_sha256 text
+prompts.sent_at timestamp with time zone
+prompts.started_at timestamp with time zone
+prompts.state text not null
+prompts: CHECK ((state = ANY (ARRAY['sending'::text, 'queued'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])))
+prompts: FOREIGN KEY (job_id) REFERENCES jobs(id) ON DELETE CASCADE
+prompts: FOREIGN KEY (node_execution_id) REFERENCES node_executions(id) ON DELETE CASCADE
+prompts: PRIMARY KEY (prompt_id)
+schema_version.applied_at timestamp with time zone not null
+schema_version.checksum text not null
+schema_version.name text not null
+schema_version.version bigint not null
+schema_version: PRIMARY KEY (version)
+sync_jobs.completed_at timestamp with time zone
+sync_jobs.created_at timestamp with time zone not null
+sync_jobs.error_log text
+sync_jobs.failed_items bigint not null
+sync_jobs.id text not null
+sync_jobs.processed_items bigint not null
+sync_jobs.results text not null
+sync_jobs.started_at timestamp with time zone
+sync_jobs.status text not null
+sync_jobs.success_items bigint not null
+sync_jobs.total_items bigint
+sync_jobs.type text not null
+sync_jobs: CHECK ((status = ANY (ARRAY['PENDING'::text, 'RUNNING'::text, 'COMPLETED'::text, 'FAILED'::text, 'CANCELLED'::text])))
+sync_jobs: PRIMARY KEY (id)
+system_packages.created_at timestamp with time zone not null
+system_packages.deployment_id text not null
+system_packages.id text not null
+system_packages.install_url text
+system_packages.name text not null
+system_packages.package_type text not null
+system_packages.version text
+system_packages: FOREIGN KEY (deployment_id) REFERENCES deployments(id) ON DELETE CASCADE
+system_packages: PRIMARY KEY (id)
+url_validations.custom_node_id text
+url_validations.error_message text
+url_validations.id text not null
+url_validations.is_valid boolean not null
+url_validations.last_checked timestamp with time zone not null
+url_validations.model_id text
+url_validations.status_code bigint
+url_validations.url text not null
+url_validations: PRIMARY KEY (id)
+url_validations: UNIQUE (url) DEFERRABLE INITIALLY DEFERRED
+users.created_at timestamp with time zone not null
+users.email text not null
+users.id text not null
+users.image text
+users.is_active boolean not null
+users.last_login_at timestamp with time zone
+users.name text
+users.role text not null
+users.updated_at timestamp with time zone not null
+users: PRIMARY KEY (id)
+users: UNIQUE (email) DEFERRABLE INITIALLY DEFERRED
+workflow_versions.api_json text not null
+workflow_versions.created_at timestamp with time zone not null
+workflow_versions.id text not null
+workflow_versions.version bigint not null
+workflow_versions.workflow_id text not null
+workflow_versions.workflow_json text not null
+workflow_versions: FOREIGN KEY (workflow_id) REFERENCES workflows(id) ON DELETE CASCADE
+workflow_versions: PRIMARY KEY (id)
+workflows.api_json text not null
+workflows.created_at timestamp with time zone not null
+workflows.description text not null
+workflows.exposed_parameters text not null
+workflows.id text not null
+workflows.name text not null
+workflows.required_capabilities text not null
+workflows.required_custom_nodes text not null
+workflows.thumbnail text
+workflows.updated_at timestamp with time zone not null
+workflows.workflow_json text not null
+workflows: PRIMARY KEY (id)
