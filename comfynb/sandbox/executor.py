@@ -33,7 +33,7 @@ _OOM_ADVICE = (
 )
 
 
-class _Gone(Exception):  # noqa: N818 - no error: the simulated server has ended under the node
+class _Gone(Exception):
     """The server was restarted while a prompt ran; nobody is to hear of that prompt again."""
 
 

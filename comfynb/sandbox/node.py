@@ -29,7 +29,7 @@ __all__ = [
 FOLDER_TYPES = ("input", "output", "temp")
 
 
-class Interrupted(Exception):  # noqa: N818 - the protocol calls it so
+class Interrupted(Exception):
     """The prompt was interrupted; raised out of a node, never caught by one."""
 
 

@@ -35,7 +35,7 @@ _ACTIVE_TYPES = frozenset(
 _Save = Callable[[IO[bytes], Path], None]
 
 
-class _Refused(Exception):  # noqa: N818 - it becomes an answer, not a failure
+class _Refused(Exception):
     def __init__(self, status: int) -> None:
         self.status = status
 

@@ -176,7 +176,7 @@ async def _post_history(request: web.Request) -> web.Response:
     return web.Response()
 
 
-class _BadQuery(Exception):  # noqa: N818 - it becomes an answer, not a failure
+class _BadQuery(Exception):
     pass
 
 

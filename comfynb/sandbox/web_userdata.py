@@ -17,7 +17,7 @@ from comfynb.sandbox.context import State, state_of
 __all__ = ["ROUTES"]
 
 
-class _Answer(Exception):  # noqa: N818 - it becomes an answer, not a failure
+class _Answer(Exception):
     def __init__(self, status: int, text: str | None = None) -> None:
         self.response = web.Response(status=status, text=text)
 
