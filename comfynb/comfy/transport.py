@@ -226,7 +226,12 @@ class Transport:
             return asyncio.CancelledError(*error.args)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        if response.content_length is not None and response.content_length <= MAX_ANSWER_BYTES:
+        length = response.content_length
+        # What was compressed may unfold to any size.
+        if (
+            "Content-Encoding" not in response.headers
+            and (length or MAX_ANSWER_BYTES) < MAX_ANSWER_BYTES
+        ):
             return await response.read()
         parts: list[bytes] = []
         size = 0

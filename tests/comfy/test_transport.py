@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from comfynb.comfy import BasicAuth, ComfyClient, HeaderAuth, TokenAuth
+from comfynb.comfy import transport as transport_module
 from comfynb.comfy.address import parse_address
 from comfynb.comfy.transport import Transport
 from comfynb.errors import (
@@ -264,6 +265,29 @@ async def test_the_servers_own_errors(serve: ServeRoutes) -> None:
         assert error.status == status
         assert said in str(error)
         assert len(str(error)) < 400
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+async def test_an_answer_without_end_is_not_swallowed(
+    compressed: bool, serve: ServeRoutes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import gzip
+
+    monkeypatch.setattr(transport_module, "MAX_ANSWER_BYTES", 2**20)
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        if compressed:
+            body = gzip.compress(bytes(2**24))
+            return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        while request.transport is not None and not request.transport.is_closing():
+            await answer.write(bytes(2**16))
+        return answer
+
+    error = await problem_of(await serve({"GET /queue": endless}))
+    assert isinstance(error, NotComfyUI)
+    assert "without end" in str(error)
 
 
 # Who are you
