@@ -54,6 +54,10 @@ def lab(folder: Path, port: int, no_browser: bool) -> None:
     arguments = [sys.executable, "-m", "jupyterlab", f"--port={port}", "01_run.ipynb"]
     if no_browser:
         arguments.append("--no-browser")
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        # In a container people are root, and JupyterLab refuses to start without this. It listens
+        # on loopback and wants its token all the same.
+        arguments.append("--allow-root")
     os.chdir(folder)
     sys.stdout.flush()
     os.execv(sys.executable, arguments)  # noqa: S606 - our own arguments, no shell

@@ -1,6 +1,7 @@
 """Records how prompts ended; when many end at once, many go into one transaction."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ __all__ = ["Closer", "Ending", "conclude"]
 GATHER: Final = 0.04
 """Seconds that endings are gathered while more are expected: a commit costs several milliseconds,
 whether it carries one prompt or fifty. A single run is recorded at once."""
+LONGEST: Final = 0.25
 
 _NODE_STATUS: Final = {
     PromptStatus.COMPLETED: JobStatus.COMPLETED,
@@ -64,12 +66,16 @@ class Closer:
             self._spawn(self._work(), "closing")
 
     async def _work(self) -> None:
+        gather = GATHER
         try:
             while self._endings:
                 if self._busy():
-                    await asyncio.sleep(GATHER)
+                    await asyncio.sleep(gather)
                 batch, self._endings = self._endings, []
+                began = time.monotonic()
                 await self._close(batch)
+                # The slower the disk or the machine, the more goes into one commit.
+                gather = min(LONGEST, max(GATHER, 4 * (time.monotonic() - began)))
         finally:
             self._working = False
 

@@ -557,21 +557,25 @@ class Courier:
     # Bringing home ----------------------------------------------------------------------------
 
     async def _collect_loop(self) -> None:
+        gather = GATHER
         while True:
             await self._hint.wait()
             if len(self._flights) > FEW:
                 # One request for all that end within a moment; alone, nobody is kept waiting.
-                await self._pause(GATHER)
+                await self._pause(gather)
             self._hint.clear()
             hinted = [prompt_id for prompt_id in self._hinted if prompt_id in self._flights]
             self._hinted.clear()
             if not hinted:
                 continue
+            began = time.monotonic()
             try:
                 await self._collect(hinted)
             except BackendError:
                 self._home.trouble()
                 self.reconcile()
+            # The slower server or machine are, the more is asked for at once.
+            gather = min(PEEK / 4, max(GATHER, 4 * (time.monotonic() - began)))
 
     async def _collect(self, prompt_ids: list[str]) -> None:
         entries: dict[str, HistoryEntry] = {}

@@ -624,12 +624,18 @@ class Engine:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._report(error)
 
-    async def close(self) -> None:
-        """Stop everything here; prompts stay on their backends for the next kernel to adopt."""
-        current = asyncio.current_task()
-        tasks: Iterable[asyncio.Task[Any]] = [t for t in self._helpers if t is not current]
+    def stop(self) -> list[asyncio.Task[Any]]:
+        """End everything here; prompts stay on their backends for the next kernel to adopt.
+
+        The tasks that are returned clean up when the loop runs again.
+        """
+        tasks = list(self._helpers)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         self._backends.clear()
         self._tending.clear()
+        return tasks
+
+    async def close(self) -> None:
+        """As :meth:`stop`, and wait until all is cleaned up."""
+        await asyncio.gather(*self.stop(), return_exceptions=True)

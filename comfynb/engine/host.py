@@ -53,6 +53,11 @@ class Doing(Generic[T]):
         return self._future.done()
 
     @property
+    def failed(self) -> bool:
+        """Whether it ended with an error."""
+        return self._future.done() and self._future.exception() is not None
+
+    @property
     def result(self) -> T:
         """What came out; only once it is ``done``."""
         return self._future.result(timeout=0)

@@ -123,7 +123,7 @@ class JobEvent(StoredModel):
     id: Name = Field(default_factory=new_id)
     job_id: Name
     node_execution_id: str | None = None
-    at: UtcDatetime = Field(default_factory=utcnow)
+    happened_at: UtcDatetime = Field(default_factory=utcnow)
     kind: Name
     message: str = ""
     data: JsonObject = Field(default_factory=dict)

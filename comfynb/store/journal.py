@@ -337,7 +337,7 @@ class Journal:
         now = utcnow()
         tx.insert(
             table_of(JobEvent),
-            [JobEvent(job_id=job.id, at=now, kind="created") for job in jobs],
+            [JobEvent(job_id=job.id, happened_at=now, kind="created") for job in jobs],
         )
         return [None] * len(calls)
 
@@ -545,7 +545,7 @@ class Journal:
         tx.insert(
             table_of(JobEvent),
             [
-                JobEvent(job_id=id_, at=now, kind="adopted", data={"from": before[id_]})
+                JobEvent(job_id=id_, happened_at=now, kind="adopted", data={"from": before[id_]})
                 for id_ in ids
             ],
         )

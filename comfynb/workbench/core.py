@@ -42,6 +42,10 @@ __all__ = ["Workbench"]
 logger = logging.getLogger("comfynb")
 
 
+CLOSE_TIMEOUT = 10.0
+"""Seconds that closing waits for connections to end."""
+
+
 class Workbench:
     """Backends, workflows, jobs and the store that remembers them.
 
@@ -57,8 +61,9 @@ class Workbench:
         path = str(store or os.environ.get("COMFYNB_STORE") or "comfynb.duckdb")
         self._closed = False
         self._cleanups = contextlib.ExitStack()
-        self.host = LoopHost()
+        # First, since it may fail: then there is nothing else to clean up.
         self.store: Store = open_store(path)
+        self.host = LoopHost()
         self.files = Path(path).absolute().with_suffix("").with_name(f"{Path(path).stem}_files")
         self._secrets = SecretFile()
         self.engine = Engine(
@@ -127,12 +132,20 @@ class Workbench:
 
     def resume(self) -> Doing[Recovered]:
         """Pick up jobs that no living kernel looks after; ``await`` it or ``.wait()``."""
-        return self.host.do(self.engine.resume(), "resume")
+        return self.host.do(self._resume(), "resume")
+
+    async def _resume(self) -> Recovered:
+        try:
+            return await self.engine.resume()
+        except ComfynbError as error:
+            # At the start nobody awaits this, and a job that was not picked up must not be silent.
+            self.problems.append(f"Could not pick up earlier jobs: {error}")
+            raise
 
     @property
     def recovered(self) -> Recovered | None:
         """What was picked up at the start; None while it is being looked for, or was not asked."""
-        if self._resuming is None or not self._resuming.done:
+        if self._resuming is None or not self._resuming.done or self._resuming.failed:
             return None
         return self._resuming.result
 
@@ -300,10 +313,11 @@ class Workbench:
         if self._closed:
             return
         self._closed = True
-        if self.host.usable:
-            closing = self.host.do(self.engine.close(), "close")
-            if not self.host.on_loop:
-                closing.wait(10)
+        if self.host.on_loop:
+            # A cell cannot wait for the loop that runs it; what is cancelled here cleans up later.
+            self.engine.stop()
+        elif self.host.usable:
+            self.host.wait(self.engine.close(), CLOSE_TIMEOUT)
         self.store.close()
         self._cleanups.close()
         self.host.close()

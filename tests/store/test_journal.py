@@ -297,7 +297,7 @@ def test_events_are_kept_in_order(store: Store, make) -> None:
     store.journal.create_jobs([job]).result(30)
     at = utcnow() + timedelta(hours=1)
     events = [
-        JobEvent(job_id=job.id, kind=f"k{i}", at=at + timedelta(seconds=i), data={"i": i})
+        JobEvent(job_id=job.id, kind=f"k{i}", happened_at=at + timedelta(seconds=i), data={"i": i})
         for i in range(5)
     ]
     store.journal.record_events(list(reversed(events))).result(30)

@@ -33,7 +33,7 @@ create index jobs_created on jobs (created_at);
 create index node_executions_job on node_executions (job_id);
 create index prompts_job on prompts (job_id);
 create index prompts_node_execution on prompts (node_execution_id);
-create index job_events_job on job_events (job_id, "at");
+create index job_events_job on job_events (job_id, happened_at);
 create index metrics_backend on metrics_snapshots (backend_id, "timestamp");
 create index metrics_timestamp on metrics_snapshots using brin ("timestamp");
 create index models_type_source on models (type, source);

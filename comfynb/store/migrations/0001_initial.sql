@@ -147,7 +147,7 @@ create table job_events (
     id text primary key,
     job_id text not null,
     node_execution_id text,
-    "at" timestamptz not null,
+    happened_at timestamptz not null,
     kind text not null,
     message text not null,
     data {json} not null

@@ -2,4 +2,4 @@
 select {columns of job_events}
 from job_events
 where job_events.job_id = $1
-order by job_events."at", job_events.id
+order by job_events.happened_at, job_events.id
