@@ -1,7 +1,7 @@
 CREATE INDEX deployment_models_model ON public.deployment_models USING btree (model_id)
 CREATE INDEX deployment_nodes_node ON public.deployment_nodes USING btree (custom_node_id)
 CREATE INDEX deployments_user_created ON public.deployments USING btree (user_id, created_at DESC)
-CREATE INDEX job_events_job ON public.job_events USING btree (job_id, at)
+CREATE INDEX job_events_job ON public.job_events USING btree (job_id, happened_at)
 CREATE INDEX jobs_created ON public.jobs USING btree (created_at)
 CREATE INDEX jobs_project ON public.jobs USING btree (project_id)
 CREATE INDEX jobs_status_created ON public.jobs USING btree (status, created_at)
@@ -124,7 +124,7 @@ deployments.updated_at timestamp with time zone not null
 deployments.user_id text not null
 deployments: FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 deployments: PRIMARY KEY (id)
-job_events.at timestamp with time zone not null
+job_events.happened_at timestamp with time zone not null
 job_events.data text not null
 job_events.id text not null
 job_events.job_id text not null
