@@ -1,5 +1,6 @@
 """Several jobs as a table that stays live while they run."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -11,19 +12,23 @@ from comfynb.widgets.composite import Composite, html
 from comfynb.widgets.job_text import bar, doing, when
 from comfynb.widgets.live import Live, Ticker, call
 from comfynb.widgets.markup import elapsed, esc, one_line, sentence, user
-from comfynb.widgets.tables import Cell, StaticTable
+from comfynb.widgets.tables import ROWS, Cell, StaticTable
 from comfynb.widgets.theme import chip, look
 
 __all__ = ["JobsTable"]
+
+COUNTED = 500
+"""Jobs without a line whose status is looked up each second."""
 
 _HEAD = ("Status", "Job", "Backend", "Progress", "Time", "Pictures", "Created")
 
 
 class JobsTable(Composite):
-    """One line for each job, newest first as given; only lines that change are sent again.
+    """One line for each of the first ``limit`` jobs; only lines that change are sent again.
 
-    ``cancel`` gets a job's id and adds a Cancel button to each job that is not done; ``total`` is
-    how many jobs there are altogether, if these are only the last ones.
+    Beneath them the rest is counted by status. ``cancel`` gets a job's id and adds a Cancel button
+    to each line that is not done; ``total`` is how many jobs there are altogether, if these are
+    only the last ones.
     """
 
     def __init__(
@@ -32,22 +37,22 @@ class JobsTable(Composite):
         *,
         cancel: Callable[[str], object] | None = None,
         total: int | None = None,
+        limit: int = ROWS,
         empty: str = "no jobs yet",
     ) -> None:
         self._jobs = list(jobs)
         self._empty = empty
         self._total = max(total or 0, len(self._jobs))
         self._message = html()
-        self._lines = [_Line(job, cancel, self._tell) for job in self._jobs]
+        self._rest = html("", "comfynb-soft")
+        self._lines = [_Line(job, cancel, self._tell) for job in self._jobs[:limit]]
+        self._hidden = self._jobs[limit:]
         rows = ipywidgets.VBox([_head(), *(one.widget for one in self._lines)])
         rows.add_class("comfynb-rows")
-        left = self._total - len(self._jobs)
-        children: list[ipywidgets.Widget] = [rows] if self._jobs else [html(_nothing(empty))]
-        if left:
-            children.append(html(f'<span class="comfynb-soft">{left} more</span>'))
-        super().__init__([*children, self._message])
+        shown = rows if self._jobs else html(_nothing(empty))
+        super().__init__([shown, self._rest, self._message])
         self._ticker = Ticker(self._tick)
-        if any(not job.view.status.is_terminal for job in self._jobs):
+        if self._tick():
             self._ticker.start()
 
     def _tell(self, trouble: str) -> None:
@@ -57,12 +62,21 @@ class JobsTable(Composite):
         if self.comm is None:
             return False
         going = [line.refresh() for line in self._lines]
-        return any(going)
+        return self._count_rest() or any(going)
+
+    def _count_rest(self) -> bool:
+        """Count what has no line; returns whether any of it still goes on."""
+        left = self._total - len(self._lines)
+        statuses = [job.view.status for job in self._hidden[:COUNTED]]
+        counts = Counter(look(status).word for status in statuses)
+        words = ", ".join(f"{number} {word}" for word, number in counts.items())
+        self._rest.value = f"{left} more" + (f": {words}" if words else "") if left else ""
+        return any(not status.is_terminal for status in statuses)
 
     def _static(self) -> StaticTable:
         now = utcnow()
         rows = []
-        for job in self._jobs:
+        for job in self._jobs[:ROWS]:
             view = job.view
             told = sentence(view.error)[0] if view.error else doing(view)
             rows.append(

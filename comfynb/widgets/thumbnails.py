@@ -26,6 +26,13 @@ __all__ = [
 ]
 
 
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
+"""What is decoded, whatever a file is called: Pillow knows more (it would start Ghostscript for
+PostScript), and pictures come from servers and workflows of other people."""
+
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, struct.error, LookupError, RuntimeError)
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """How large a copy may be: pixels on the longer side, and bytes."""
@@ -52,7 +59,7 @@ class Picture:
     animated: bool = False
 
 
-class CannotShow(Exception):  # noqa: N818 - it says what happens, not what went wrong
+class CannotShow(Exception):
     """The bytes are no picture that can be shown here; the message says why in a few words."""
 
 
@@ -69,7 +76,7 @@ def shrink(data: bytes, target: Target = THUMBNAIL) -> Picture:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             size = opened.size
             animated = bool(getattr(opened, "is_animated", False))
             opened.draft("RGB", (target.pixels, target.pixels))  # JPEG: decode small at once
@@ -79,7 +86,7 @@ def shrink(data: bytes, target: Target = THUMBNAIL) -> Picture:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise CannotShow("too many pixels to show") from None
     # What Pillow raises for damaged files depends on the format.
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError):
+    except _DAMAGED:
         raise CannotShow("a damaged picture") from None
     turned = (image.width > image.height) != (size[0] > size[1])
     width, height = size[::-1] if turned else size

@@ -69,6 +69,20 @@ async def test_close_stops_watching_every_job(box: Any, job_view: Any) -> None:
     assert [job.callbacks for job in jobs] == [[], [], []]
 
 
+async def test_jobs_without_a_line_are_counted(box: Any, job_view: Any) -> None:
+    jobs = [box(job_view(id=str(i), status=JobStatus.COMPLETED)) for i in range(3)]
+    jobs += [box(job_view(id=str(i), status=JobStatus.PENDING)) for i in range(30)]
+    table = JobsTable(jobs, total=40, limit=2)
+    assert len(table._lines) == 2
+    assert table._rest.value == "38 more: 1 completed, 30 pending"
+    assert table._ticker._timer is not None  # though no line has anything to tell
+    for job in jobs[3:]:
+        job.change(status=JobStatus.COMPLETED)
+    assert not table._tick()
+    assert table._rest.value == "38 more: 31 completed"
+    table.close()
+
+
 def test_static_forms(box: Any, job_view: Any) -> None:
     jobs = [
         box(job_view(name="one", status=JobStatus.COMPLETED)),

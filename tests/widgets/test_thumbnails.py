@@ -87,7 +87,7 @@ def test_any_bytes_are_a_picture_or_cannot_be_shown(data: bytes) -> None:
 @settings(max_examples=150)
 @given(st.data())
 def test_damaged_pictures_are_shown_or_refused(data: st.DataObject) -> None:
-    kind = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF"]))
+    kind = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "AVIF", "BMP"]))
     whole = encoded(Image.linear_gradient("L"), kind)
     at = data.draw(st.integers(0, len(whole) - 1))
     broken = whole[:at] + data.draw(st.binary(max_size=8)) + whole[at + 4 :]
@@ -97,6 +97,11 @@ def test_damaged_pictures_are_shown_or_refused(data: st.DataObject) -> None:
         return
     else:
         decoded(picture).load()
+
+
+def test_what_would_start_another_program_is_no_picture() -> None:
+    with pytest.raises(CannotShow, match="not a picture"):
+        shrink(encoded(Image.new("RGB", (10, 10)), "EPS"))
 
 
 def test_a_file_is_read_again_when_it_changed(tmp_path: Path) -> None:
