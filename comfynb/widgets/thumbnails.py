@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "AVIF", "TIFF", "BMP")
 """What is decoded, whatever a file is called: Pillow knows more (it would start Ghostscript for
 PostScript), and pictures come from servers and workflows of other people."""
 
@@ -76,7 +76,7 @@ def shrink(data: bytes, target: Target = THUMBNAIL) -> Picture:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
+        with Image.open(io.BytesIO(data), formats=_formats()) as opened:
             size = opened.size
             animated = bool(getattr(opened, "is_animated", False))
             opened.draft("RGB", (target.pixels, target.pixels))  # JPEG: decode small at once
@@ -92,6 +92,15 @@ def shrink(data: bytes, target: Target = THUMBNAIL) -> Picture:
     width, height = size[::-1] if turned else size
     encoded = _encode(image, target)
     return Picture(encoded, "image/webp", width, height, animated)
+
+
+@cache
+def _formats() -> list[str]:
+    """Those of ``FORMATS`` that this build of Pillow knows."""
+    from PIL import Image
+
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _eight_bit(image: "Image.Image") -> "Image.Image":
