@@ -242,11 +242,13 @@ class DuckDatabase(Database):
                 stop.wait(pause)
                 pause = min(2 * pause, 0.5)
         self.writer = DuckSession(connection, self.place)
-        self._sessions = [self.writer]
-        self.writer.execute("set global TimeZone = 'UTC'")
-        self.writer.execute("set global lock_configuration = true")
         self.reader = DuckSession(connection.cursor(), self.place)
-        self._sessions.append(self.reader)
+        self._sessions = [self.writer, self.reader]
+        self.writer.execute("set global TimeZone = 'UTC'")
+        for session in self._sessions:
+            # In Jupyter it would draw into whatever cell runs.
+            session.execute("set enable_progress_bar = false")
+        self.writer.execute("set global lock_configuration = true")
 
     def _held_by(self, error: duckdb.Error, timeout: float) -> StoreLocked:
         found = _HOLDER.search(str(error))

@@ -124,8 +124,8 @@ deployments.updated_at timestamp with time zone not null
 deployments.user_id text not null
 deployments: FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 deployments: PRIMARY KEY (id)
-job_events.happened_at timestamp with time zone not null
 job_events.data text not null
+job_events.happened_at timestamp with time zone not null
 job_events.id text not null
 job_events.job_id text not null
 job_events.kind text not null
