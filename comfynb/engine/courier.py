@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 from comfynb.comfy import (
     CancelResult,
     ComfyClient,
+    EventStream,
     FileRef,
     HistoryEntry,
     events,
@@ -27,7 +28,13 @@ from comfynb.comfy import (
 from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.outputs import OutputFolder, media_type_of
 from comfynb.engine.tasks import Flight, NodeTask
-from comfynb.errors import BackendError, BackendUnreachable, PromptRefused, ServerError
+from comfynb.errors import (
+    AuthenticationRequired,
+    BackendError,
+    BackendUnreachable,
+    PromptRefused,
+    ServerError,
+)
 from comfynb.models import OutputFile, PromptRecord, PromptStatus, new_id, utcnow
 from comfynb.store import Journal
 
@@ -137,6 +144,7 @@ class Courier:
         self._helpers: set[asyncio.Task[None]] = set()
         self._downloads = asyncio.Semaphore(PARALLEL)
         self._uploaded: dict[Path, FileRef] = {}
+        self._stream: EventStream | None = None
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -200,6 +208,8 @@ class Courier:
             # After an outage it may be another machine: upload again what is needed.
             self._uploaded.clear()
             self._online.set()
+            if self._stream is not None and not self._stream.is_connected:
+                self._client.reopen_events()  # HTTP works again: no need to wait any longer
             self.reconcile()
         elif not self._home.online:
             self._online.clear()
@@ -392,9 +402,16 @@ class Courier:
     # Listening --------------------------------------------------------------------------------
 
     async def _listen_loop(self) -> None:
-        async for event in self._client.events():
-            self._heard = time.monotonic()
-            self._on_event(event)
+        while True:
+            self._stream = self._client.events()
+            try:
+                async for event in self._stream:
+                    self._heard = time.monotonic()
+                    self._on_event(event)
+            except AuthenticationRequired as error:
+                # HTTP will say so too; whoever gives other credentials makes a new client.
+                self._home.trouble(error)
+            await self._pause(SURVEY)
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.QueueStatus):
@@ -578,12 +595,17 @@ class Courier:
             gather = min(PEEK / 4, max(GATHER, 4 * (time.monotonic() - began)))
 
     async def _collect(self, prompt_ids: list[str]) -> None:
-        entries: dict[str, HistoryEntry] = {}
+        missing = prompt_ids
         if len(prompt_ids) > 1:
-            # One request for all that ended while the last one was under way.
-            entries = await self._client.recent_history(len(prompt_ids) + 2)
-        for prompt_id in prompt_ids:
-            entry = entries.get(prompt_id) or await self._client.history(prompt_id)
+            # One request for all that ended while the last one was under way, and for those that
+            # end while this one is: whatever of ours it brings is taken.
+            recent = await self._client.recent_history(len(prompt_ids) + max(8, len(prompt_ids)))
+            for prompt_id, found in recent.items():
+                if (flight := self._flights.get(prompt_id)) is not None:
+                    self._bring(flight, found)
+            missing = [prompt_id for prompt_id in prompt_ids if prompt_id not in recent]
+        for prompt_id in missing:
+            entry = await self._client.history(prompt_id)
             flight = self._flights.get(prompt_id)
             if entry is None:
                 self.reconcile()
