@@ -261,11 +261,17 @@ class JobList(Sequence[JobHandle]):
         for job in self._jobs:
             job.cancel()
 
+    def _cancel_one(self, job_id: str) -> None:
+        for job in self._jobs:
+            if job.id == job_id:
+                job.cancel()
+
     def __repr__(self) -> str:
         return "\n".join(repr(job) for job in self._jobs) or "no jobs yet"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        shown = JobsTable([job._live for job in self._jobs])  # noqa: SLF001
+        lives = [job._live for job in self._jobs]  # noqa: SLF001
+        shown = JobsTable(lives, cancel=self._cancel_one)
         return mimebundle(shown, repr(self), shown.static_html())
 
 
