@@ -334,11 +334,7 @@ class Journal:
             [execution for execution, _ in executions],
             {"position": [place for _, place in executions]},
         )
-        now = utcnow()
-        tx.insert(
-            table_of(JobEvent),
-            [JobEvent(job_id=job.id, happened_at=now, kind="created") for job in jobs],
-        )
+        tx.run("created_events", [[job.id for job in jobs], utcnow()])
         return [None] * len(calls)
 
     def _know_owner(self, tx: Transaction, owner_ids: Collection[str]) -> None:

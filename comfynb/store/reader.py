@@ -40,6 +40,9 @@ class Reader:
         self._place = place
         self._queue: deque[Read] = deque()
         self._guard = threading.Condition()
+        # Held while a session is being interrupted, so that it is not given away meanwhile; the
+        # guard is not: to interrupt a server takes as long as the way there.
+        self._interrupting = threading.Lock()
         self._closing = False
         self._session: Session | None = None
         self._deadline = 0.0
@@ -67,13 +70,12 @@ class Reader:
         """End the threads; reads still queued are refused, one that runs is interrupted."""
         with self._guard:
             self._closing = True
-            if self._session is not None:
-                self._session.interrupt()
             self._guard.notify_all()
 
     def forget_after_fork(self) -> None:
         """In a forked child: there are no threads."""
         self._guard = threading.Condition()
+        self._interrupting = threading.Lock()
         self._closing = True
         self._queue.clear()
 
@@ -149,21 +151,28 @@ class Reader:
             self._guard.notify_all()
 
     def _finish(self) -> None:
-        with self._guard:
+        with self._interrupting, self._guard:
             self._session = None
+            self._guard.notify_all()
 
     def _watch(self) -> None:
-        with self._guard:
-            while not self._closing:
-                if self._session is None:
+        while True:
+            with self._guard:
+                session = self._session
+                if session is None:
+                    if self._closing:
+                        return
                     self._guard.wait()
                     continue
                 left = self._deadline - time.monotonic()
-                if left > 0:
+                if left > 0 and not self._closing:
                     self._guard.wait(left)
                     continue
-                # Under the guard: the read that is stopped is the one that is overdue. Again
-                # after a while, in case it had only just begun and did not notice.
-                self._overdue = True
-                self._session.interrupt()
-                self._guard.wait(0.05)
+                self._overdue = left <= 0
+            with self._interrupting:
+                if self._session is session:
+                    session.interrupt()
+            # Again after a while, in case it had only just begun and did not notice.
+            with self._guard:
+                if self._session is session:
+                    self._guard.wait(0.05)
