@@ -43,7 +43,8 @@ def convert(workflow: Mapping[str, Any], object_info: Mapping[str, Any]) -> Conv
     ``object_info`` is the server's answer to ``GET /object_info`` (raw, or an
     :class:`~comfynb.comfy.object_info.ObjectInfo`, which keeps what was parsed for the next call).
     Pure and deterministic; neither argument is changed. A value that already is a prompt is
-    returned as it is. Raises :class:`~comfynb.errors.NotAWorkflow` for anything else.
+    returned as it is. Raises :class:`~comfynb.errors.NotAWorkflow` for anything else, and
+    :class:`~comfynb.errors.WorkflowError` if its subgraphs expand beyond all measure.
     """
     if is_ui_workflow(workflow):
         return Converter(workflow, as_object_info(object_info)).run()

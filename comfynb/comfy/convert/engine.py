@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from comfynb.comfy.convert.groups import open_groups
 from comfynb.comfy.convert.hosts import Hosts
 from comfynb.comfy.convert.layout import layout_of
 from comfynb.comfy.convert.model import BYPASSED, MUTED, Graph, Node, read_workflow
@@ -20,9 +21,13 @@ from comfynb.comfy.convert.state import (
 from comfynb.comfy.convert.text import fill_placeholders, is_random, settle_text
 from comfynb.comfy.convert.virtual import PRIMITIVE, is_virtual
 from comfynb.comfy.object_info import MATCH_TYPE, InputSpec, ObjectInfo
+from comfynb.errors import WorkflowError
 
 __all__ = ["Converter"]
 
+MOST_NODES = 100_000
+"""A workflow that expands to more nodes than this is refused."""
+DEEPEST = 100
 _SILENT = {"Note", "MarkdownNote", "Reroute", PRIMITIVE}
 _SAVES = frozenset(
     {
@@ -56,6 +61,7 @@ class Converter:
     def __init__(self, workflow: Mapping[str, Any], info: ObjectInfo) -> None:
         self._info = info
         self._workflow = read_workflow(workflow)
+        open_groups(self._workflow, workflow, info)
         self._states: dict[int, NodeState] = {}
         self._hosts = Hosts(self._workflow, self._state_of)
         self._resolver = Resolver(
@@ -63,9 +69,11 @@ class Converter:
         )
         self._report = ConversionReport()
         self._primed: set[int] = set()
+        self._size = 0
+        self._hosts.load()
 
     def run(self) -> Conversion:
-        """Convert. Never raises over what a file may hold."""
+        """Convert. Raises :class:`WorkflowError` only if subgraphs expand beyond all measure."""
         root = Scope(self._workflow.root)
         for key, text in self._workflow.remarks:
             self._report.remarks.append(Remark("dropped", key, "", "workflow", (), text))
@@ -96,18 +104,13 @@ class Converter:
 
     def promoted(self, node_id: str, name: str) -> list[tuple[str, str]]:
         """The inner inputs that an instance's input stands for, as ids of the prompt."""
+        self._size = 0
         for scope in self._expand(Scope(self._workflow.root), ()):
             host = scope.host
             if host is None or scope.prefix != f"{node_id}:":
                 continue
             place = host.place_of(name)
-            found = [] if place is None else list(self._behind(scope, place))
-            found += [
-                (scope.prefix + inner, entry)
-                for inner, entry in host.overrides
-                if entry == name and inner not in scope.inner
-            ]
-            return found
+            return [] if place is None else list(self._behind(scope, place))
         return []
 
     def _behind(self, scope: Scope, place: int) -> Iterator[tuple[str, str]]:
@@ -179,6 +182,12 @@ class Converter:
         Muted and bypassed instances stay closed at the root only. Further inside the front-end
         opens them all the same, and what is in them is sent although nothing uses it.
         """
+        self._size += len(scope.graph.nodes)
+        if self._size > MOST_NODES:
+            raise WorkflowError(
+                f"The workflow's subgraphs expand to more than {MOST_NODES:,} nodes: "
+                "no server would run it; look for instances of a subgraph inside others."
+            )
         yield scope
         for node in scope.graph.nodes.values():
             definition = self._workflow.definition_of(node)
@@ -186,14 +195,14 @@ class Converter:
                 continue
             if scope.parent is None and not node.runs:
                 continue
-            if definition.id in around:
+            if definition.id in around or len(around) >= DEEPEST:
                 self._remark("dropped", scope, node, "the subgraph contains itself")
                 continue
             inner = Scope(
                 definition,
                 f"{scope.prefix}{node.id}:",
                 scope,
-                self._hosts.of(node, definition),
+                self._hosts.of(node),
                 titles=(*scope.titles, self._title(node)),
             )
             scope.inner[node.id] = inner
@@ -333,8 +342,7 @@ class Converter:
     def _link_input(
         self, scope: Scope, state: NodeState, place: int, entry: Entry, inputs: dict[str, Any]
     ) -> None:
-        overridden = scope.host is not None and (state.node.id, entry.name) in scope.host.overrides
-        if entry.link is None and not overridden:
+        if entry.link is None:
             return
         found = self._resolver.resolve(scope, state.node, place)
         match found:
@@ -362,6 +370,8 @@ def wrapped(value: Any) -> Any:
 
 def rounded(spec: InputSpec, value: Any) -> Any:
     """The value that a number widget makes of one that is pushed into it."""
+    if isinstance(value, str) and spec.widget in {"INT", "FLOAT"}:
+        value = _number_in(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return value
     if spec.widget == "INT":
@@ -376,9 +386,17 @@ def rounded(spec: InputSpec, value: Any) -> Any:
         grain = spec.round or (10.0**-precision if precision else 0)
         if not grain:
             return value
-        digits = max(0, -math.floor(math.log10(grain))) if spec.round else precision
-        near = round(math.floor(value / grain + 0.5) * grain, digits)
+        near = round(math.floor(value / grain + 0.5) * grain, precision)
         low = spec.minimum if spec.minimum is not None else 0
         high = spec.maximum if spec.maximum is not None else 2048
         return min(max(near, low), high)
     return value
+
+
+def _number_in(text: str) -> Any:
+    """The number that a text is, or the text."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return int(text) if text.strip().lstrip("+-").isdigit() else number

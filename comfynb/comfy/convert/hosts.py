@@ -2,15 +2,25 @@
 
 Newer files save them in the instance's own ``widgets_values``, one for each subgraph input behind
 which a widget stands. Older ones list ``[inner node, widget]`` pairs in ``properties.proxyWidgets``
-and save the values in that list's order.
+and save the values in that list's order; on loading, the front-end makes subgraph inputs of them,
+which all instances of the subgraph share. That is done here in the same order, inside out, because
+later instances are read with the inputs that earlier ones have brought.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from comfynb.comfy.convert.model import Graph, Link, Node, Workflow, node_key
+from comfynb.comfy.convert.model import (
+    INPUT_NODE,
+    Boundary,
+    Graph,
+    Link,
+    Node,
+    Workflow,
+    node_key,
+)
 from comfynb.comfy.convert.state import NO_VALUE, Entry, NodeState
 from comfynb.comfy.convert.virtual import PRIMITIVE
 
@@ -18,19 +28,18 @@ __all__ = ["Host", "Hosts"]
 
 _PREFIX = re.compile(r"\s*(\d+)\s*:\s*(.+)", re.DOTALL)
 _DEEPEST = 100
+_BYPASSED_TO = "proxyBypassedToSubgraphInput"
 
 
 @dataclass(slots=True)
 class Host:
-    """A subgraph instance: its inputs, their values, and what it overrides inside."""
+    """A subgraph instance: its inputs and their values."""
 
     node: Node
     definition: Graph
     inputs: list[Entry]
     values: list[Any]
     """One for each input: the value of the widget behind it, or NO_VALUE where there is none."""
-    overrides: dict[tuple[str, str], Any] = field(default_factory=dict)
-    """``(inner node, input) -> value`` for promoted widgets that no subgraph input leads to."""
 
     def place_of(self, name: str) -> int | None:
         """The position of an input."""
@@ -41,40 +50,69 @@ class Host:
 
 
 class Hosts:
-    """Works out instances on demand; the state of an instance is the same wherever it is shown."""
+    """All subgraph instances of a workflow."""
 
     def __init__(self, workflow: Workflow, state_of: Callable[[Node], NodeState]) -> None:
         self._workflow = workflow
         self._state_of = state_of
         self._hosts: dict[int, Host] = {}
-        self._busy: set[int] = set()
+        self._of_definition: dict[str, list[Host]] = {}
         self._targets: dict[tuple[str, int], tuple[str, str] | None] = {}
+        self._new_links = 0
 
-    def of(self, node: Node, definition: Graph) -> Host:
-        """The instance's inputs and values."""
-        found = self._hosts.get(id(node))
-        if found is None:
-            found = self._make(node, definition)
-            self._hosts[id(node)] = found
-        return found
+    def load(self) -> None:
+        """Work out every instance. Must be called once, before anything is asked."""
+        for graph in self._inside_out():
+            instances = [
+                (node, definition)
+                for node in graph.nodes.values()
+                if (definition := self._workflow.definition_of(node)) is not None
+            ]
+            for node, definition in instances:
+                host = self._make(node, definition)
+                self._hosts[id(node)] = host
+                self._of_definition.setdefault(definition.id, []).append(host)
+            for node, _ in instances:
+                proxies = node.properties.get("proxyWidgets")
+                if isinstance(proxies, list) and proxies:
+                    self._apply_proxies(self._hosts[id(node)], proxies)
+
+    def of(self, node: Node) -> Host | None:
+        """The instance that a node is, or None for a plain node."""
+        return self._hosts.get(id(node))
+
+    def _inside_out(self) -> Iterator[Graph]:
+        """Yield the definitions, each after those that it uses, then the root."""
+        done: set[str] = set()
+        for first in self._workflow.definitions.values():
+            stack = [(first, False)]
+            while stack:
+                graph, used_are_done = stack.pop()
+                if used_are_done:
+                    yield graph
+                    continue
+                if graph.id in done:
+                    continue
+                done.add(graph.id)
+                stack.append((graph, True))
+                for node in reversed(graph.nodes.values()):
+                    used = self._workflow.definition_of(node)
+                    if used is not None and used.id not in done:
+                        stack.append((used, False))
+        yield self._workflow.root
+
+    # One instance -----------------------------------------------------------------------------
 
     def _make(self, node: Node, definition: Graph) -> Host:
         inputs = [Entry(slot.name, slot.type) for slot in definition.inputs]
         host = Host(node, definition, inputs, [NO_VALUE] * len(inputs))
         self._link(host)
-        if id(node) in self._busy:
-            return host
-        self._busy.add(id(node))
-        try:
-            for place in range(len(inputs)):
-                target = self._widget_behind(definition, place)
-                if target is not None:
-                    inputs[place].widget = True
-                    host.values[place] = target[2]
-            self._apply_saved(host)
-            self._apply_proxies(host)
-        finally:
-            self._busy.discard(id(node))
+        for place, entry in enumerate(inputs):
+            target = self._widget_behind(definition, place)
+            if target is not None:
+                entry.widget = True
+                host.values[place] = target[2]
+        self._apply_saved(host)
         return host
 
     def _link(self, host: Host) -> None:
@@ -97,48 +135,8 @@ class Hosts:
             if host.inputs[place].link is None:
                 host.inputs[place].link = link
 
-    def inner_links(self, definition: Graph, place: int) -> Iterator[Link]:
-        """Yield the links behind a subgraph input, in the order in which it lists them."""
-        listed = definition.inputs[place].links
-        for key in listed:
-            link = definition.links.get(key)
-            if link is not None:
-                yield link
-        known = set(listed)
-        for link in definition.links_from("-10", place):
-            if link.key not in known:
-                yield link
-
-    def _widget_behind(self, definition: Graph, place: int) -> tuple[Node, str, Any] | None:
-        """The first widget that a subgraph input leads to: its node, its name, its value."""
-        for link in self.inner_links(definition, place):
-            inner = definition.nodes.get(link.target)
-            if inner is None:
-                continue
-            nested = self._workflow.definition_of(inner)
-            if nested is not None:
-                host = self.of(inner, nested)
-                for number, entry in enumerate(host.inputs):
-                    if entry.link is not None and entry.link.key == link.key and entry.widget:
-                        return inner, entry.name, host.values[number]
-                continue
-            state = self._state_of(inner)
-            slot = state.entry_of(link)
-            if slot is not None and slot.widget:
-                name = self._widget_name(inner, slot.name)
-                if name in state.values:
-                    return inner, name, state.values[name]
-        return None
-
-    @staticmethod
-    def _widget_name(node: Node, input_name: str) -> str:
-        for slot in node.inputs:
-            if slot.name == input_name and slot.widget is not None:
-                return slot.widget
-        return input_name
-
     def _apply_saved(self, host: Host) -> None:
-        kept = dict(self._quarantined(host.node))
+        kept = dict(_quarantined(host.node))
         saved = host.node.values
         number = 0
         for place, entry in enumerate(host.inputs):
@@ -155,106 +153,39 @@ class Hosts:
             if value is not NO_VALUE:
                 host.values[place] = value
 
-    @staticmethod
-    def _quarantined(node: Node) -> Iterator[tuple[str, Any]]:
-        """Yield values that an earlier migration kept by input name."""
-        entries = node.properties.get("proxyWidgetErrorQuarantine")
-        for entry in reversed(entries if isinstance(entries, list) else []):
-            original = entry.get("originalEntry") if isinstance(entry, Mapping) else None
-            if not isinstance(original, list) or len(original) < 2 or original[0] != "-1":
-                continue
-            if "hostValue" in entry and isinstance(original[1], str):
-                yield original[1], entry["hostValue"]
+    # What stands behind an input --------------------------------------------------------------
 
-    def _apply_proxies(self, host: Host) -> None:
-        proxies = host.node.properties.get("proxyWidgets")
-        if not isinstance(proxies, list):
-            return
-        saved = host.node.values
-        for number, proxy in enumerate(proxies):
-            if not isinstance(proxy, list) or not 2 <= len(proxy) <= 3:
-                continue
-            key, name = node_key(proxy[0]), proxy[1]
-            value = NO_VALUE
-            if isinstance(saved, list) and number < len(saved):
-                value = saved[number]
-            if key is not None and isinstance(name, str):
-                disambiguator = node_key(proxy[2]) if len(proxy) == 3 else None
-                self._apply_proxy(host, key, name, disambiguator, value)
+    def inner_links(self, definition: Graph, place: int) -> Iterator[Link]:
+        """Yield the links behind a subgraph input, in the order in which it lists them."""
+        listed = definition.inputs[place].links
+        for key in listed:
+            link = definition.links.get(key)
+            if link is not None:
+                yield link
+        known = set(listed)
+        for link in definition.links_from(INPUT_NODE, place):
+            if link.key not in known:
+                yield link
 
-    def _apply_proxy(
-        self, host: Host, key: str, name: str, disambiguator: str | None, value: Any
-    ) -> None:
-        if not self._resolves(host.definition, key, name):
-            while (match := _PREFIX.fullmatch(name)) is not None:
-                disambiguator, name = match[1], match[2]
-        place = self._input_for(host.definition, key, name)
-        if place is None and key == "-1":
-            place = host.place_of(name)
-        if place is not None:
-            if value is not NO_VALUE and host.inputs[place].widget:
-                host.values[place] = value
-            return
-        inner = host.definition.nodes.get(key)
-        if inner is None or name.startswith("$$"):
-            return
-        if inner.type == PRIMITIVE:
-            self._bypass_primitive(host, inner, value)
-            return
-        nested = self._workflow.definition_of(inner)
-        if nested is None:
+    def _widget_behind(self, definition: Graph, place: int) -> tuple[Node, str, Any] | None:
+        """The first widget that a subgraph input leads to: its node, its name, its value."""
+        for link in self.inner_links(definition, place):
+            inner = definition.nodes.get(link.target)
+            if inner is None:
+                continue
+            host = self._hosts.get(id(inner))
+            if host is not None:
+                for number, entry in enumerate(host.inputs):
+                    if entry.link is not None and entry.link.key == link.key and entry.widget:
+                        return inner, entry.name, host.values[number]
+                continue
             state = self._state_of(inner)
-            found = next(
-                (entry for entry in state.inputs if entry.widget and entry.name == name), None
-            )
-            if found is not None and name in state.values:
-                chosen = state.values[name] if value is NO_VALUE else value
-                host.overrides[inner.id, found.name] = chosen
-            return
-        self._override_nested(host, inner, nested, (name, disambiguator), value)
-
-    def _override_nested(
-        self,
-        host: Host,
-        inner: Node,
-        nested: Graph,
-        wanted: tuple[str, str | None],
-        value: Any,
-    ) -> None:
-        name, disambiguator = wanted
-        nested_host = self.of(inner, nested)
-        for place, entry in enumerate(nested_host.inputs):
-            target = self._target_of(nested, place)
-            if disambiguator is not None:
-                fits = target == (disambiguator, name)
-            else:
-                fits = entry.name == name or (target is not None and target[1] == name)
-            if not fits:
-                continue
-            if entry.widget:
-                chosen = nested_host.values[place] if value is NO_VALUE else value
-                host.overrides[inner.id, entry.name] = chosen
-            return
-
-    def _bypass_primitive(self, host: Host, primitive: Node, value: Any) -> None:
-        """A promoted primitive stands for all inputs that it is linked to."""
-        if value is NO_VALUE:
-            saved = primitive.values
-            value = saved[0] if isinstance(saved, list) and saved else NO_VALUE
-        if value is NO_VALUE:
-            return
-        for link in host.definition.links_from(primitive.id):
-            target = host.definition.nodes.get(link.target)
-            if target is None:
-                continue
-            nested = self._workflow.definition_of(target)
-            if nested is not None:
-                inputs = self.of(target, nested).inputs
-            else:
-                inputs = self._state_of(target).inputs
-            for entry in inputs:
-                if entry.link is not None and entry.link.key == link.key:
-                    host.overrides[target.id, entry.name] = value
+            slot = state.entry_of(link)
+            if slot is not None and slot.widget:
+                name = _widget_name(inner, slot.name)
+                if name in state.values:
+                    return inner, name, state.values[name]
+        return None
 
     def _target_of(self, definition: Graph, place: int) -> tuple[str, str] | None:
         """The inner node and widget (or nested input) that a subgraph input stands for."""
@@ -268,16 +199,16 @@ class Hosts:
             inner = definition.nodes.get(link.target)
             if inner is None:
                 continue
-            nested = self._workflow.definition_of(inner)
-            if nested is not None:
-                for entry in self.of(inner, nested).inputs:
+            host = self._hosts.get(id(inner))
+            if host is not None:
+                for entry in host.inputs:
                     if entry.link is not None and entry.link.key == link.key:
                         return inner.id, entry.name
                 continue
             state = self._state_of(inner)
             slot = state.entry_of(link)
             if slot is not None and slot.widget:
-                name = self._widget_name(inner, slot.name)
+                name = _widget_name(inner, slot.name)
                 if name in state.values:
                     return inner.id, name
         return None
@@ -294,12 +225,170 @@ class Hosts:
             inner = definition.nodes.get(key)
             if inner is None:
                 return False
-            nested = self._workflow.definition_of(inner)
-            if nested is None:
+            host = self._hosts.get(id(inner))
+            if host is None:
                 return name in self._state_of(inner).values
-            names = [slot.name for slot in nested.inputs]
-            target = self._target_of(nested, names.index(name)) if name in names else None
+            place = host.place_of(name)
+            target = self._target_of(host.definition, place) if place is not None else None
             if target is None:
                 return False
-            definition, (key, name) = nested, target
+            definition, (key, name) = host.definition, target
         return False
+
+    # The older generation ---------------------------------------------------------------------
+
+    def _apply_proxies(self, host: Host, proxies: list[Any]) -> None:
+        saved = host.node.values
+        primitives: dict[str, tuple[str, Any]] = {}
+        own: list[tuple[str, Any]] = []
+        for number, proxy in enumerate(proxies):
+            if not isinstance(proxy, list) or not 2 <= len(proxy) <= 3:
+                continue
+            key, name = node_key(proxy[0]), proxy[1]
+            if key is None or not isinstance(name, str):
+                continue
+            value = NO_VALUE
+            if isinstance(saved, list) and number < len(saved):
+                value = saved[number]
+            if key == "-1":
+                own.append((name, value))
+                continue
+            inner_most = node_key(proxy[2]) if len(proxy) == 3 else None
+            if not self._resolves(host.definition, key, name):
+                while (match := _PREFIX.fullmatch(name)) is not None:
+                    inner_most, name = match[1], match[2]
+            if self._set_existing(host, key, name, value):
+                continue
+            inner = host.definition.nodes.get(key)
+            if inner is None or name.startswith("$$"):
+                continue
+            if inner.type != PRIMITIVE:
+                self._promote(host, inner, (name, inner_most), value)
+            elif key not in primitives or primitives[key][1] is NO_VALUE:
+                primitives[key] = (name, value)
+        for key, (name, value) in primitives.items():
+            self._promote_primitive(host, host.definition.nodes[key], name, value)
+        # Pairs that name the instance's own inputs have the last word.
+        for name, value in own:
+            place = host.place_of(name)
+            if place is not None and value is not NO_VALUE and host.inputs[place].widget:
+                host.values[place] = value
+
+    def _set_existing(self, host: Host, key: str, name: str, value: Any) -> bool:
+        """Give the value to a subgraph input that already stands for the widget, if one does."""
+        place = self._input_for(host.definition, key, name)
+        inner = host.definition.nodes.get(key)
+        if place is None and inner is not None and inner.type == PRIMITIVE:
+            bypassed_to = inner.properties.get(_BYPASSED_TO)
+            place = host.place_of(bypassed_to) if isinstance(bypassed_to, str) else None
+        if place is None:
+            return False
+        if value is not NO_VALUE and host.inputs[place].widget:
+            host.values[place] = value
+        return True
+
+    def _promote(self, host: Host, inner: Node, wanted: tuple[str, str | None], value: Any) -> None:
+        """Make a subgraph input for a widget of an inner node or instance."""
+        name, inner_most = wanted
+        nested = self._hosts.get(id(inner))
+        if nested is None:
+            state = self._state_of(inner)
+            entry = state.entry(name)
+            if entry is not None and entry.widget and name in state.values:
+                self._add_input(host, name, entry.type, [(inner, entry)], value)
+            return
+        for place, entry in enumerate(nested.inputs):
+            target = self._target_of(nested.definition, place)
+            if inner_most is not None:
+                fits = target == (inner_most, name)
+            else:
+                fits = entry.name == name or (target is not None and target[1] == name)
+            if fits:
+                if entry.widget:
+                    self._add_input(host, name, entry.type, [(inner, entry)], value)
+                return
+
+    def _promote_primitive(self, host: Host, primitive: Node, name: str, value: Any) -> None:
+        """A promoted primitive gives way to a subgraph input for all that it is linked to."""
+        targets: list[tuple[Node, Entry]] = []
+        for link in host.definition.links_from(primitive.id):
+            target = host.definition.nodes.get(link.target)
+            if target is None:
+                return
+            nested = self._hosts.get(id(target))
+            inputs = nested.inputs if nested is not None else self._state_of(target).inputs
+            found = [e for e in inputs if e.link is not None and e.link.key == link.key]
+            if not found:
+                return
+            targets.append((target, found[0]))
+        if not targets:
+            return
+        type_ = primitive.output_types[0] if primitive.output_types else "*"
+        if any("*" not in {type_, entry.type} and entry.type != type_ for _, entry in targets):
+            return
+        title = primitive.title if primitive.title != PRIMITIVE else ""
+        created = self._add_input(host, title or name, type_, targets, value)
+        primitive.properties = {**primitive.properties, _BYPASSED_TO: created}
+
+    def _add_input(
+        self,
+        host: Host,
+        name: str,
+        type_: str,
+        targets: list[tuple[Node, Entry]],
+        value: Any,
+    ) -> str:
+        """Add an input to a definition, linked to inner inputs instead of what fed them before."""
+        definition = host.definition
+        names = {boundary.name for boundary in definition.inputs}
+        unique, number = name, 1
+        while unique in names:
+            unique = f"{name}_{number}"
+            number += 1
+        place = len(definition.inputs)
+        boundary = Boundary(unique, type_, [])
+        definition.inputs.append(boundary)
+        for node, entry in targets:
+            if entry.link is not None:
+                definition.drop_link(entry.link)
+            self._new_links += 1
+            link = Link(f"promoted {self._new_links}", INPUT_NODE, place, node.id, 0)
+            definition.add_link(link)
+            boundary.links.append(link.key)
+            entry.link = link
+            if id(node) not in self._hosts:
+                self._state_of(node).by_link[link.key] = entry
+        self._targets.clear()
+        behind = self._widget_behind(definition, place)
+        for other in self._of_definition.get(definition.id, ()):
+            other.inputs.append(Entry(unique, type_, widget=behind is not None))
+            other.values.append(behind[2] if behind is not None else NO_VALUE)
+            self._demote(other)
+        if value is not NO_VALUE and behind is not None:
+            host.values[place] = value
+        return unique
+
+    def _demote(self, host: Host) -> None:
+        """Forget the values of inputs that lead to no widget any more."""
+        for place, entry in enumerate(host.inputs):
+            if entry.widget and self._widget_behind(host.definition, place) is None:
+                entry.widget = False
+                host.values[place] = NO_VALUE
+
+
+def _quarantined(node: Node) -> Iterator[tuple[str, Any]]:
+    """Yield values that an earlier migration kept by input name; the first entry wins."""
+    entries = node.properties.get("proxyWidgetErrorQuarantine")
+    for entry in reversed(entries if isinstance(entries, list) else []):
+        original = entry.get("originalEntry") if isinstance(entry, Mapping) else None
+        if not isinstance(original, list) or len(original) < 2 or original[0] != "-1":
+            continue
+        if "hostValue" in entry and isinstance(original[1], str):
+            yield original[1], entry["hostValue"]
+
+
+def _widget_name(node: Node, input_name: str) -> str:
+    for slot in node.inputs:
+        if slot.name == input_name and slot.widget is not None:
+            return slot.widget
+    return input_name

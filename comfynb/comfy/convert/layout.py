@@ -4,7 +4,7 @@ Saved widget values are positional, so every widget counts that takes a place in
 buttons and the control modes that the prompt never sees.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "autogrow_of",
     "group_rows",
     "has_widget",
+    "initial_widgets",
     "layout_of",
     "sub_inputs",
     "widgets_of",
@@ -62,10 +63,12 @@ _PLAIN_WIDGETS: dict[str, Any] = {
     "SELECTBUTTON": None,
     "TREESELECT": None,
 }
-_UNSAVED_WIDGETS = {"AUDIO_UI", "IMAGECOMPARE", "RESOLUTION_PREVIEW"}
+_UNSAVED_WIDGETS = {"AUDIO_UI", "RESOLUTION_PREVIEW"}
 _NUMBERS_AND_CO = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO, DYNAMIC_GROUP}
 _OTHERS = {"BOUNDING_BOX", "AUDIO_RECORD", "IMAGEUPLOAD", "AUDIOUPLOAD"}
-WIDGET_TYPES = frozenset({*_NUMBERS_AND_CO, *_OTHERS, *_UNSAVED_WIDGETS, *_PLAIN_WIDGETS})
+WIDGET_TYPES = frozenset(
+    {*_NUMBERS_AND_CO, *_OTHERS, "IMAGECOMPARE", *_UNSAVED_WIDGETS, *_PLAIN_WIDGETS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,11 @@ class Autogrow:
     at_least: int
     at_most: int
 
+    @property
+    def at_first(self) -> int:
+        """How many rows a new node has."""
+        return min(max(1, self.at_least + 1), self.at_most)
+
     def row(self, number: int) -> list[InputSpec]:
         """The inputs of one row under their full names."""
         return [
@@ -131,9 +139,8 @@ class Layout:
     """The front-end's idea of a node class."""
 
     node_class: NodeClass
-    sockets: tuple[Socket | Autogrow, ...]
-    early: tuple[Widget, ...]
-    """Widgets that come before all others: a match-type input that accepts a plain value."""
+    sockets: tuple[Socket | Autogrow | Widget, ...]
+    """What is made before the widgets; a match-type input that accepts plain values is one."""
     widgets: tuple[Widget, ...]
     forced: tuple[bool, ...] = field(default=())
     """For old files: which places of ``widgets_values`` belong to inputs that lost their widget."""
@@ -159,20 +166,20 @@ def has_widget(spec: InputSpec) -> bool:
 
 def _lay_out(node_class: NodeClass) -> Layout:
     specs = tuple(_with_front_end_inputs(node_class))
-    sockets: list[Socket | Autogrow] = []
-    early: list[Widget] = []
+    sockets: list[Socket | Autogrow | Widget] = []
     for spec in specs:
         if has_widget(spec):
             continue
         if spec.type == AUTOGROW:
             sockets.append(autogrow_of(spec))
         elif spec.type == MATCH_TYPE and spec.socket in WIDGET_TYPES:
-            early.extend(_simple(spec, spec.socket))
+            sockets.extend(_simple(spec, spec.socket))
         else:
             sockets.append(Socket(spec.name, spec.socket))
     widgets = [widget for spec in specs if has_widget(spec) for widget in widgets_of(spec)]
     widgets.extend(_added_at_creation(node_class))
-    names = {widget.name for widget in (*early, *widgets)}
+    first = list(initial_widgets(sockets))
+    names = {widget.name for widget in (*first, *widgets)}
     forced: list[bool] = []
     unsaved = {widget.name for widget in widgets if not widget.saved}
     for spec in node_class.inputs.values():
@@ -183,11 +190,34 @@ def _lay_out(node_class: NodeClass) -> Layout:
     return Layout(
         node_class,
         tuple(sockets),
-        tuple(early),
         tuple(widgets),
         tuple(forced),
         any(_has_group(spec) for spec in specs),
     )
+
+
+def initial_widgets(parts: Iterable[Socket | Autogrow | Widget]) -> Iterator[Widget]:
+    """Yield the widgets of a new node: each dynamic combo shows its first choice's inputs."""
+    for part in parts:
+        if isinstance(part, Autogrow):
+            for number in range(part.at_first):
+                for spec in part.row(number):
+                    yield from initial_widgets(_parts(spec, part))
+        elif isinstance(part, Widget):
+            yield part
+            if part.spec is not None and part.spec.type == DYNAMIC_COMBO:
+                for spec in sub_inputs(part.spec, part.name, part.default):
+                    yield from initial_widgets(_parts(spec, None))
+
+
+def _parts(spec: InputSpec, group: Autogrow | None) -> Iterator[Autogrow | Widget]:
+    if spec.type == AUTOGROW:
+        yield autogrow_of(spec)
+    elif has_widget(spec):
+        yield from widgets_of(spec)
+    elif group is not None and len(group.inputs) != 1:
+        # Rows of several inputs put an empty widget beside each socket.
+        yield Widget(spec.name, saved=False, sent=False)
 
 
 def _has_group(spec: InputSpec) -> bool:
@@ -272,6 +302,8 @@ def widgets_of(spec: InputSpec, name: str | None = None) -> Iterator[Widget]:
             for button in ("upload 3d model", "upload extra resources", "clear"):
                 yield Widget(button, sent=False)
             yield Widget(name, spec, "")
+        case "IMAGECOMPARE":
+            yield Widget(name, spec, ["", ""], saved=False)
         case kind if kind in _UNSAVED_WIDGETS:
             yield Widget(name, spec, saved=False, sent=False)
         case kind:

@@ -17,6 +17,8 @@ __all__ = [
     "Slot",
     "Workflow",
     "node_key",
+    "parse_node",
+    "parse_slot_number",
     "read_workflow",
 ]
 
@@ -100,6 +102,16 @@ class Graph:
                 self._departures.setdefault((link.origin, link.origin_slot), []).append(link)
         return self._departures.get((node_id, slot), [])
 
+    def add_link(self, link: Link) -> None:
+        """Add a link that the file does not have."""
+        self.links[link.key] = link
+        self._departures = None
+
+    def drop_link(self, link: Link) -> None:
+        """Remove a link."""
+        self.links.pop(link.key, None)
+        self._departures = None
+
 
 @dataclass(slots=True)
 class Workflow:
@@ -155,7 +167,7 @@ def _definitions(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _fill(graph: Graph, data: Mapping[str, Any], remarks: list[tuple[str, str]]) -> None:
     for raw in _dicts(data.get("nodes")):
-        node = _node(raw, graph)
+        node = parse_node(raw, graph)
         if node is None:
             remarks.append(("", "a node without id or type was left out"))
         elif node.id in graph.nodes:
@@ -188,7 +200,8 @@ def _free_id(graph: Graph) -> str:
     return str(number)
 
 
-def _node(raw: Mapping[str, Any], graph: Graph) -> Node | None:
+def parse_node(raw: Mapping[str, Any], graph: Graph) -> Node | None:
+    """Read one saved node; None if it has no id or type."""
     key, type_ = node_key(raw.get("id")), raw.get("type")
     if key is None or not isinstance(type_, str):
         return None
@@ -242,13 +255,14 @@ def _link(raw: object) -> Link | None:
     if len(parts) < 5:
         return None
     key, origin, target = node_key(parts[0]), node_key(parts[1]), node_key(parts[3])
-    from_slot, to_slot = _slot_number(parts[2]), _slot_number(parts[4])
+    from_slot, to_slot = parse_slot_number(parts[2]), parse_slot_number(parts[4])
     if key is None or origin is None or target is None or from_slot is None or to_slot is None:
         return None
     return Link(key, origin, from_slot, target, to_slot)
 
 
-def _slot_number(value: object) -> int | None:
+def parse_slot_number(value: object) -> int | None:
+    """Read the number of a slot, or give None."""
     if type(value) is int:
         return value if 0 <= value < 1_000_000 else None
     # Old files and hand-written ones hold slot numbers as text.

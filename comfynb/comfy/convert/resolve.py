@@ -47,8 +47,27 @@ class Value:
     value: Any
 
 
-class _CircleError(Exception):
-    """The links lead back to where they came from."""
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """On the way, at an input; ``type`` is what is wanted, if reroutes lie behind."""
+
+    scope: Scope
+    node: Node
+    slot: int
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """On the way, at an output, with the type that is wanted of it."""
+
+    scope: Scope
+    node: Node
+    slot: int
+    type: str
+
+
+_Step = Source | Value | _Input | _Output | None
 
 
 class Resolver:
@@ -70,103 +89,77 @@ class Resolver:
 
     def inputs_of(self, node: Node) -> list[Entry]:
         """The inputs of a plain node or of a subgraph instance."""
-        definition = self._workflow.definition_of(node)
-        if definition is not None:
-            return self._hosts.of(node, definition).inputs
-        return self._state_of(node).inputs
+        host = self._hosts.of(node)
+        return host.inputs if host is not None else self._state_of(node).inputs
 
     def resolve(self, scope: Scope, node: Node, place: int) -> Source | Value | None:
         """What feeds an input of a node: a source, a held value, or nothing."""
-        try:
-            return self._input(scope, node, place, None, set())
-        except (_CircleError, RecursionError):
-            return None
+        seen: set[Any] = set()
+        step: Source | Value | _Input | _Output | None = _Input(scope, node, place)
+        while isinstance(step, _Input | _Output):
+            key = (id(step.scope), step.node.id, type(step), step.slot)
+            if key in seen:
+                return None
+            seen.add(key)
+            step = self._enter(step) if isinstance(step, _Input) else self._leave(step)
+        return step
 
-    def _input(
-        self, scope: Scope, node: Node, place: int, type_: str | None, seen: set[Any]
-    ) -> Source | Value | None:
-        inputs = self.inputs_of(node)
-        if place >= len(inputs):
-            return None
-        entry = inputs[place]
-        if scope.host is not None:
-            override = scope.host.overrides.get((node.id, entry.name), NO_VALUE)
-            if override is not NO_VALUE:
-                return Value(override)
-        link = entry.link
+    def _enter(self, step: _Input) -> _Step:
+        """Go from an input to what it is linked to."""
+        inputs = self.inputs_of(step.node)
+        link = inputs[step.slot].link if step.slot < len(inputs) else None
         if link is None:
             return None
-        step = (id(scope), node.id, "in", place)
-        if step in seen:
-            raise _CircleError
-        seen.add(step)
-        if link.origin == INPUT_NODE and scope.host is not None:
-            return self._outside(scope, link, seen)
-        origin = scope.graph.nodes.get(link.origin)
-        if origin is None:
-            return None
-        return self._output(scope, origin, link.origin_slot, type_ or entry.type, seen)
+        return self._along(step.scope, link, step.type or inputs[step.slot].type)
 
-    def _outside(self, scope: Scope, link: Link, seen: set[Any]) -> Source | Value | None:
+    def _along(self, scope: Scope, link: Link, type_: str) -> _Step:
+        """Go along a link to the output, or out of the subgraph to the input, where it begins."""
+        if link.origin == INPUT_NODE and scope.host is not None:
+            return self._outside(scope, link.origin_slot)
+        origin = scope.graph.nodes.get(link.origin)
+        return None if origin is None else _Output(scope, origin, link.origin_slot, type_)
+
+    @staticmethod
+    def _outside(scope: Scope, place: int) -> _Step:
         """Leave a subgraph through one of its inputs."""
         host, parent = scope.host, scope.parent
-        if host is None or parent is None or link.origin_slot >= len(host.inputs):
+        if host is None or parent is None or place >= len(host.inputs):
             return None
-        entry = host.inputs[link.origin_slot]
-        overridden = parent.host is not None and (host.node.id, entry.name) in parent.host.overrides
-        if entry.link is None and not overridden:
-            value = host.values[link.origin_slot]
-            return None if value is NO_VALUE or not entry.widget else Value(value)
-        return self._input(parent, host.node, link.origin_slot, None, seen)
+        entry = host.inputs[place]
+        if entry.link is not None:
+            return _Input(parent, host.node, place)
+        value = host.values[place]
+        return None if value is NO_VALUE or not entry.widget else Value(value)
 
-    def _output(
-        self, scope: Scope, node: Node, slot: int, type_: str, seen: set[Any]
-    ) -> Source | Value | None:
-        step = (id(scope), node.id, "out", slot)
-        if step in seen:
-            raise _CircleError
-        seen.add(step)
+    def _leave(self, step: _Output) -> _Step:
+        """Go from an output to what it gives: itself, or what lies before it."""
+        scope, node = step.scope, step.node
         if node.mode == MUTED:
             return None
         if node.mode == BYPASSED:
-            place = self._way_through(node, slot, type_)
-            return None if place is None else self._input(scope, node, place, None, seen)
+            place = self._way_through(node, step.slot, step.type)
+            return None if place is None else _Input(scope, node, place)
         if self._workflow.definition_of(node) is not None:
-            return self._inside(scope, node, slot, type_, seen)
+            inner = scope.inner.get(node.id)
+            link = _link_to_output(inner.graph, step.slot) if inner is not None else None
+            if inner is None or link is None:
+                return None
+            return self._along(inner, link, step.type)
         if self._virtual(node):
-            return self._through_virtual(scope, node, slot, type_, seen)
-        return Source(scope.prefix + node.id, slot)
+            return self._through_virtual(step)
+        return Source(scope.prefix + node.id, step.slot)
 
-    def _inside(
-        self, scope: Scope, node: Node, slot: int, type_: str, seen: set[Any]
-    ) -> Source | Value | None:
-        """Enter a subgraph through one of its outputs."""
-        inner = scope.inner.get(node.id)
-        if inner is None or slot >= len(inner.graph.outputs):
-            return None
-        definition = inner.graph
-        link = _link_to_output(definition, slot)
-        if link is None:
-            return None
-        if link.origin == INPUT_NODE:
-            return self._outside(inner, link, seen)
-        origin = definition.nodes.get(link.origin)
-        if origin is None:
-            return None
-        return self._output(inner, origin, link.origin_slot, type_, seen)
-
-    def _through_virtual(
-        self, scope: Scope, node: Node, slot: int, type_: str, seen: set[Any]
-    ) -> Source | Value | None:
-        if node.type in GETTERS:
-            around: Scope | None = scope
-            while around is not None:
-                setter = find_setter(around.graph, node)
-                if setter is not None:
-                    return self._input(around, setter, 0, type_, seen)
-                around = around.parent
-            return None
-        return self._input(scope, node, slot, type_, seen)
+    @staticmethod
+    def _through_virtual(step: _Output) -> _Step:
+        if step.node.type not in GETTERS:
+            return _Input(step.scope, step.node, step.slot, step.type)
+        around: Scope | None = step.scope
+        while around is not None:
+            setter = find_setter(around.graph, step.node)
+            if setter is not None:
+                return _Input(around, setter, 0, step.type)
+            around = around.parent
+        return None
 
     def _way_through(self, node: Node, slot: int, type_: str) -> int | None:
         """The input that a bypassed node passes on at one of its outputs.
@@ -193,6 +186,8 @@ class Resolver:
 
 
 def _link_to_output(definition: Graph, slot: int) -> Link | None:
+    if slot >= len(definition.outputs):
+        return None
     for key in definition.outputs[slot].links:
         link = definition.links.get(key)
         if link is not None:

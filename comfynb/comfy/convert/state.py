@@ -1,6 +1,6 @@
 """One saved node as the front-end would have it after loading: its widgets' values, its inputs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from comfynb.comfy.convert.layout import (
     autogrow_of,
     group_rows,
     has_widget,
+    initial_widgets,
     sub_inputs,
     widgets_of,
 )
@@ -130,7 +131,7 @@ def _migrated(values: list[Any], layout: Layout) -> list[Any]:
     """
     if layout.regroups:
         return values
-    widgets = (*layout.early, *_initial(layout.widgets))
+    widgets = [*initial_widgets(layout.sockets), *initial_widgets(layout.widgets)]
     saved = sum(widget.saved for widget in widgets)
     if not any(layout.forced) and len(values) == saved:
         return values
@@ -146,28 +147,21 @@ def _migrated(values: list[Any], layout: Layout) -> list[Any]:
     return [value for place, value in enumerate(aligned) if not layout.forced[place]]
 
 
-def _initial(widgets: Iterable[Widget]) -> Iterator[Widget]:
-    """Yield the widgets of a new node: each dynamic combo shows its first choice's inputs."""
-    for widget in widgets:
-        yield widget
-        if widget.spec is not None and widget.spec.type == DYNAMIC_COMBO:
-            for spec in sub_inputs(widget.spec, widget.name, widget.default):
-                if has_widget(spec):
-                    yield from _initial(widgets_of(spec))
-
-
 def _restore(state: NodeState, layout: Layout, saved: _Saved, linked: set[str]) -> None:
     sockets: list[Entry] = []
+    later: list[InputSpec] = []
     for socket in layout.sockets:
         if isinstance(socket, Socket):
             sockets.append(Entry(socket.name, socket.type))
+        elif isinstance(socket, Widget):
+            _take(state, socket, saved, linked, sockets)
         else:
-            _grow(state, socket, saved, linked, sockets)
+            later += _grow(state, socket, saved, linked, sockets)
     entries: list[Entry] = []
-    for widget in layout.early:
-        _take(state, widget, saved, linked, entries)
     for widget in layout.widgets:
         _take(state, widget, saved, linked, entries)
+    # Rows that grew because the last one is linked have their widgets after all others.
+    _add_all(state, later, saved, linked, sockets)
     state.inputs = sockets + entries
     if layout.node_class.name == "CustomCombo":
         _restore_options(state, saved)
@@ -209,7 +203,8 @@ def _add_all(
 ) -> None:
     for spec in specs:
         if spec.type == AUTOGROW:
-            _grow(state, autogrow_of(spec), saved, linked, entries)
+            more = _grow(state, autogrow_of(spec), saved, linked, entries)
+            _add_all(state, more, saved, linked, entries)
             continue
         given = spec
         if spec.type == MATCH_TYPE:
@@ -223,12 +218,13 @@ def _add_all(
 
 def _grow(
     state: NodeState, group: Autogrow, saved: _Saved, linked: set[str], entries: list[Entry]
-) -> None:
-    """Add as many rows as the front-end shows: one more than are linked."""
+) -> list[InputSpec]:
+    """Add the rows of a new node; give those that it has grown: one more than are linked."""
     known = [row for row in map(group.row_of, linked) if row is not None]
-    wanted = max(1, group.at_least + 1, max(known, default=-1) + 2)
-    for number in range(min(wanted, group.at_most)):
+    wanted = min(max(known, default=-1) + 2, group.at_most)
+    for number in range(group.at_first):
         _add_all(state, group.row(number), saved, linked, entries)
+    return [spec for number in range(group.at_first, wanted) for spec in group.row(number)]
 
 
 def _restore_options(state: NodeState, saved: _Saved) -> None:

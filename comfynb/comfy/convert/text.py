@@ -26,7 +26,8 @@ def resolve_dynamic_prompt(text: str, seed: int) -> str:
     ``\\|`` and ``\\}`` stand for the characters themselves; ``//`` and ``/* */`` start comments.
     """
     generator = random.Random(seed)  # noqa: S311 - a prompt, not a secret
-    return _resolve(text, lambda choices: choices[generator.randrange(len(choices))], 0)
+    # Of all generators, Python promises the same numbers for ever only for random().
+    return _resolve(text, lambda choices: choices[int(generator.random() * len(choices))], 0)
 
 
 def settle_text(text: str) -> str:
