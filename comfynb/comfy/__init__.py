@@ -66,6 +66,7 @@ from comfynb.comfy.protocol import (
     ServerInfo,
     SystemStats,
     TextOutput,
+    input_ref,
     is_prompt_id,
     new_prompt_id,
 )
@@ -133,6 +134,7 @@ __all__ = [
     "dynamic_choices",
     "explain_refusal",
     "find_cycle",
+    "input_ref",
     "is_api_prompt",
     "is_link",
     "is_prompt_id",

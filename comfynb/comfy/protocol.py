@@ -23,6 +23,7 @@ __all__ = [
     "ServerInfo",
     "SystemStats",
     "TextOutput",
+    "input_ref",
     "is_prompt_id",
     "new_prompt_id",
 ]
@@ -70,6 +71,16 @@ class FileRef:
         """``sub/name.png [output]``: how a loader on the same server names the file."""
         path = f"{self.subfolder}/{self.filename}" if self.subfolder else self.filename
         return f"{path} [{self.type}]"
+
+
+def input_ref(annotated: str) -> FileRef:
+    """Read what a loader takes, ``sub/name.png [output]``; without a type, the input folder."""
+    path, bracket, rest = annotated.rpartition(" [")
+    kind = rest.removesuffix("]")
+    if not bracket or kind not in {"input", "output", "temp"}:
+        path, kind = annotated, "input"
+    subfolder, _, filename = path.replace("\\", "/").rpartition("/")
+    return FileRef(filename, subfolder, kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class LiveJob:
             created_at=job.created_at,
             started_at=job.started_at,
             completed_at=job.completed_at,
-            error=job.error_message,
+            error=self._error_text(),
             nodes=nodes,
             images=tuple(self._image_view(output) for output in self.outputs),
             preview=shown.preview if shown else None,
@@ -121,6 +121,14 @@ class LiveJob:
             queue_position=None if job.status.is_terminal else self.queue_position,
             note=self.note,
         )
+
+    def _error_text(self) -> str | None:
+        """The sentence, and after a line break the server's traceback, which rows fold away."""
+        message = self.job.error_message
+        for execution in self.job.node_executions:
+            if message and execution.error_traceback and execution.error_message == message:
+                return f"{message}\n{execution.error_traceback}"
+        return message
 
     def _node_view(self, execution: NodeExecution) -> NodeView:
         progress = self.progress.get(execution.id)

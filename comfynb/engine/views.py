@@ -53,6 +53,7 @@ class JobView:
     started_at: datetime | None
     completed_at: datetime | None
     error: str | None
+    """One sentence; after a line break, the server's traceback."""
     nodes: tuple[NodeView, ...] = ()
     images: tuple[ImageView, ...] = ()
     preview: bytes | None = None

@@ -19,7 +19,7 @@ from comfynb.engine.host import Doing, run_blocking
 from comfynb.engine.views import BackendView
 from comfynb.errors import NotFound, UsageError
 from comfynb.models import AuthConfig, AuthKind, BackendConfig, new_id, utcnow
-from comfynb.widgets import BackendPicker, BackendsTable, mimebundle
+from comfynb.widgets import BackendPicker, BackendsTable, mimebundle, shared_view
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -233,7 +233,7 @@ class Backends:
         )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        shown = self.table()
+        shown = shared_view(self, self.table)
         return mimebundle(shown, repr(self), shown.static_html())
 
 

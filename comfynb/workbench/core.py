@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from comfynb.comfy import Address, ComfyClient, Credentials
+from comfynb.comfy import Address, ComfyClient, Credentials, input_ref
 from comfynb.comfy.object_info import ObjectInfo
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.crashpoints import crash_point
@@ -254,6 +254,20 @@ class Workbench:
     async def keep_upload(self, name: str, content: bytes) -> str:
         """Keep a file that was uploaded in a form; returns its path on the kernel's machine."""
         return str(await asyncio.to_thread(self.inputs.keep_bytes, name, content))
+
+    async def fetch_input(self, name: str) -> bytes | None:
+        """A small copy of a picture that a parameter names: kept here, or on a backend."""
+        kept = Path(name)
+        if kept.is_relative_to(self.inputs.root):
+            return await asyncio.to_thread(kept.read_bytes)
+        ref = input_ref(name)
+        for live in self.engine.backends.values():
+            if live.online:
+                try:
+                    return await live.client.view(ref, preview="webp;80")
+                except BackendError as error:
+                    logger.info("%s does not show %s: %s", live.name, name, error)
+        return None
 
     def submit(self, plans: Sequence[RunPlan]) -> list[JobHandle]:
         """Store jobs, then start them: when this returns, they survive a killed kernel."""

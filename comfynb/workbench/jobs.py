@@ -11,7 +11,7 @@ from comfynb.engine.live import LiveJob
 from comfynb.engine.views import ImageView, JobView
 from comfynb.errors import JobCancelled, JobFailed, NotFound
 from comfynb.models import JobEvent, JobStatus
-from comfynb.widgets import Gallery, JobRow, JobsTable, mimebundle
+from comfynb.widgets import Gallery, JobRow, JobsTable, mimebundle, shared_view
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -216,12 +216,13 @@ class JobHandle:
             parts.append(f"on {view.backend}")
         if view.images:
             parts.append("1 file" if len(view.images) == 1 else f"{len(view.images)} files")
-        if view.error:
-            parts.append(view.error)
+        if self.error:
+            parts.append(self.error)
         return f"<Job {view.id[:8]} {', '.join(parts)}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        row = self.row()
+        # One row for each job, however often it is shown: ipywidgets never frees a shown widget.
+        row = shared_view(self._live, self.row)
         return mimebundle(row, repr(self), row.static_html())
 
 

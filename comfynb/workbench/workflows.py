@@ -24,7 +24,7 @@ from comfynb.models import (
     new_id,
     utcnow,
 )
-from comfynb.widgets import ParameterForm, mimebundle, parameters_table
+from comfynb.widgets import ParameterForm, mimebundle, parameters_table, shared_view
 from comfynb.workbench.jobs import JobHandle, JobList
 
 if TYPE_CHECKING:
@@ -398,6 +398,7 @@ class Workflow:
             on_run=run,
             check=check,
             upload=self._workbench.keep_upload,
+            fetch=self._workbench.fetch_input,
         )
 
     def __repr__(self) -> str:
@@ -407,7 +408,7 @@ class Workflow:
         return f"<Workflow {self.name}: {len(self._definition.api_json)} nodes; {names}>"
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        form = self.form()
+        form = shared_view(self, self.form)
         return mimebundle(form, repr(self), form.static_html())
 
 

@@ -16,6 +16,7 @@ from comfynb.comfy import (
     QueueItem,
     ServerInfo,
     SystemStats,
+    input_ref,
     is_prompt_id,
     new_prompt_id,
 )
@@ -296,3 +297,18 @@ def test_server_info_is_stats_and_abilities() -> None:
     info = ServerInfo(version="1", has_jobs_api=True)
     assert isinstance(info, SystemStats)
     assert json.dumps(info.features) == "{}"
+
+
+@pytest.mark.parametrize(
+    ("annotated", "ref"),
+    [
+        ("a.png", FileRef("a.png", "", "input")),
+        ("sub/a.png [output]", FileRef("a.png", "sub", "output")),
+        ("deep\\er/a [1].png [temp]", FileRef("a [1].png", "deep/er", "temp")),
+        ("a [copy]", FileRef("a [copy]", "", "input")),
+    ],
+)
+def test_what_a_loader_takes_names_a_file(annotated, ref):
+    assert input_ref(annotated) == ref
+    if ref.type != "input":
+        assert input_ref(ref.annotated) == ref
