@@ -287,6 +287,8 @@ class Converter:
             self._link_input(scope, state, place, entry, inputs)
         for text in state.guesses:
             self._remark("guessed", scope, node, text)
+        for text in state.unused:
+            self._remark("dropped", scope, node, text)
         for name in state.lost_links:
             self._remark("lost_link", scope, node, f"the link into {name} leads nowhere", name)
         for name, doubt in state.doubts:

@@ -60,6 +60,7 @@ class NodeState:
     guesses: list[str] = field(default_factory=list)
     doubts: list[tuple[str, str]] = field(default_factory=list)
     """``(input name, what looks wrong)``."""
+    unused: list[str] = field(default_factory=list)
     lost_links: list[str] = field(default_factory=list)
     by_link: dict[str, Entry] = field(default_factory=dict)
 
@@ -92,6 +93,10 @@ class _Saved:
         self.place += 1
         return self.positional[place] if place < len(self.positional) else NO_VALUE
 
+    def rest(self) -> list[Any]:
+        """Saved values that no widget took."""
+        return self.positional[self.place :]
+
 
 def configure(node: Node, layout: Layout) -> NodeState:
     """Restore a node of a known class."""
@@ -101,8 +106,9 @@ def configure(node: Node, layout: Layout) -> NodeState:
         _restore(state, layout, _Saved(None, node.values, by_name=True), rows)
         _keep_undeclared(state, node.values)
     else:
-        positional = _migrated(node.values or [], layout)
-        _restore(state, layout, _Saved(positional, None, by_name=False), rows)
+        saved = _Saved(_migrated(node.values or [], layout), None, by_name=False)
+        _restore(state, layout, saved, rows)
+        _keep_rest(state, saved.rest())
         if node.named and state.doubts and _covers(node.named, state):
             # The list has slipped, but the file also says which value belongs to which name.
             second = NodeState(node, layout)
@@ -111,6 +117,8 @@ def configure(node: Node, layout: Layout) -> NodeState:
                 slipped = ", ".join(name for name, _ in state.doubts)
                 second.guesses.append(f"widgets_values has slipped ({slipped}): read by name")
                 state = second
+        elif node.named:
+            _compare(state, node.named)
     _connect(state)
     return state
 
@@ -255,6 +263,39 @@ def _keep_undeclared(state: NodeState, values: Mapping[str, Any]) -> None:
             state.values[name] = value
 
 
+def _keep_rest(state: NodeState, rest: list[Any]) -> None:
+    """Say what was saved for widgets that only a node pack's own code makes.
+
+    rgthree's lora loader is one: its rows are sent as ``lora_1``, ``lora_2`` ...
+    """
+    lost = 0
+    for value in rest:
+        if isinstance(value, dict) and "lora" in value and "strength" in value:
+            number = sum(name.startswith("lora_") for name in state.values) + 1
+            state.widgets[f"lora_{number}"] = Widget(f"lora_{number}")
+            state.values[f"lora_{number}"] = value
+        elif value not in (None, "", [], {}):
+            lost += 1
+    if lost:
+        state.unused.append(
+            f"{lost} saved value{'s belong' if lost > 1 else ' belongs'} to no widget of the class"
+        )
+
+
+def _compare(state: NodeState, named: Mapping[str, Any]) -> None:
+    """Say where the list and the names disagree; the front-end goes by the list."""
+    other = [
+        name
+        for name, widget in state.widgets.items()
+        if widget.sent and name in named and named[name] != state.values[name]
+    ]
+    if other:
+        state.guesses.append(
+            f"widgets_values and widgets_values_named disagree about {', '.join(other)}: "
+            "the list was taken, as the front-end does"
+        )
+
+
 def _connect(state: NodeState) -> None:
     """Attach the links, by input name first: slot numbers in old files count other slots."""
     node = state.node
@@ -325,8 +366,9 @@ def _guess(state: NodeState, names: list[str], values: list[Any]) -> None:
             surplus -= 1
     if names:
         state.guesses.append("the class is unknown here: values were assigned by position")
-    if surplus:
-        state.guesses.append(f"{surplus} saved values belong to no input that the file names")
+    if surplus > 0:
+        plural = "s belong" if surplus > 1 else " belongs"
+        state.unused.append(f"{surplus} saved value{plural} to no input that the file names")
 
 
 def _is_mode(value: object) -> bool:
