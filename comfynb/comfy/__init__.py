@@ -24,6 +24,7 @@ from comfynb.comfy.credentials import (
     Secret,
     TokenAuth,
 )
+from comfynb.comfy.dynamic_prompts import open_choices, resolve_dynamic_prompts
 from comfynb.comfy.events import (
     Connected,
     Disconnected,
@@ -143,6 +144,7 @@ __all__ = [
     "missing_classes",
     "missing_files",
     "new_prompt_id",
+    "open_choices",
     "output_nodes",
     "parameter_for",
     "parameter_keys",
@@ -152,6 +154,7 @@ __all__ = [
     "propose_parameters",
     "refusal_problems",
     "resolve_dynamic_prompt",
+    "resolve_dynamic_prompts",
     "safe_name",
     "same_prompt",
     "to_api_prompt",

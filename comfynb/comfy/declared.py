@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from comfynb.comfy.convert.layout import autogrow_of, group_rows, sub_inputs
+from comfynb.comfy.convert.dynamic import autogrow_of, group_rows, sub_inputs
 from comfynb.comfy.object_info import (
     AUTOGROW,
     DYNAMIC_COMBO,

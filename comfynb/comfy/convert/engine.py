@@ -1,26 +1,21 @@
 """The conversion itself: expands subgraphs, lets primitives speak, and writes the prompt."""
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from comfynb.comfy.convert.doubts import doubt_about
 from comfynb.comfy.convert.groups import open_groups
 from comfynb.comfy.convert.hosts import Hosts
 from comfynb.comfy.convert.layout import layout_of
-from comfynb.comfy.convert.model import BYPASSED, MUTED, Graph, Node, read_workflow
+from comfynb.comfy.convert.model import BYPASSED, MUTED, Node, read_workflow
+from comfynb.comfy.convert.primitives import let_primitives_speak
 from comfynb.comfy.convert.report import Conversion, ConversionReport, Remark, RemarkKind
 from comfynb.comfy.convert.resolve import Resolver, Scope, Source, Value
-from comfynb.comfy.convert.state import (
-    NO_VALUE,
-    Entry,
-    NodeState,
-    configure,
-    configure_unknown,
-    doubt_about,
-)
+from comfynb.comfy.convert.state import NO_VALUE, Entry, NodeState, configure
 from comfynb.comfy.convert.text import fill_placeholders, is_random, settle_text
+from comfynb.comfy.convert.unknown import configure_unknown
 from comfynb.comfy.convert.virtual import PRIMITIVE, is_virtual
-from comfynb.comfy.object_info import MATCH_TYPE, InputSpec, ObjectInfo
+from comfynb.comfy.object_info import MATCH_TYPE, ObjectInfo
 from comfynb.errors import WorkflowError
 
 __all__ = ["Converter"]
@@ -68,7 +63,6 @@ class Converter:
             self._workflow, self._hosts, self._state_of, self._is_virtual, self._output_type
         )
         self._report = ConversionReport()
-        self._primed: set[int] = set()
         self._size = 0
         self._hosts.load()
 
@@ -78,8 +72,8 @@ class Converter:
         for key, text in self._workflow.remarks:
             self._report.remarks.append(Remark("dropped", key, "", "workflow", (), text))
         scopes = list(self._expand(root, ()))
-        for scope in scopes:
-            self._let_primitives_speak(scope.graph)
+        for graph in dict.fromkeys(scope.graph for scope in scopes):
+            let_primitives_speak(graph, self._hosts, self._state_of, self._widget_value)
         prompt: dict[str, Any] = {}
         for scope in scopes:
             for node in scope.graph.nodes.values():
@@ -208,50 +202,10 @@ class Converter:
             scope.inner[node.id] = inner
             yield from self._expand(inner, (*around, definition.id))
 
-    # Primitives -------------------------------------------------------------------------------
-
-    def _let_primitives_speak(self, graph: Graph) -> None:
-        if id(graph) in self._primed:
-            return
-        self._primed.add(id(graph))
-        for node in graph.nodes.values():
-            if node.type == PRIMITIVE:
-                self._push(graph, node)
-
-    def _push(self, graph: Graph, primitive: Node) -> None:
-        """Give a primitive's value to every widget that it is linked to."""
-        targets: list[tuple[NodeState, str, InputSpec]] = []
-        for link in graph.links_from(primitive.id):
-            target = graph.nodes.get(link.target)
-            if target is None or self._workflow.definition_of(target) is not None:
-                continue
-            state = self._state_of(target)
-            entry = state.entry_of(link)
-            widget = state.widgets.get(entry.name) if entry is not None else None
-            if entry is not None and entry.widget and widget is not None and widget.spec:
-                targets.append((state, widget.name, widget.spec))
-        if not targets:
-            return
-        values = primitive.values
-        first_state, first_name, first_spec = targets[0]
-        value = values[0] if isinstance(values, list) and values else NO_VALUE
-        saved_type = primitive.output_types[0] if primitive.output_types else "*"
-        if value is NO_VALUE or saved_type != first_spec.type:
-            # It was saved for another kind of widget: a new one copies what it is linked to.
-            value = first_state.values.get(first_name, NO_VALUE)
-        if value is NO_VALUE:
-            return
-        if isinstance(value, str) and primitive.properties.get("Run widget replace on values"):
-            value, _ = fill_placeholders(value, self._widget_value)
-        for state, name, spec in targets:
-            state.values[name] = rounded(spec, value)
-            doubt = doubt_about(spec, value)
-            if doubt:
-                state.doubts.append((name, doubt))
-
     def _widget_value(self, node_name: str, widget: str) -> object:
         """The value that ``%node.widget%`` means, or None."""
-        nodes = [node for graph in self._graphs() for node in graph.nodes.values()]
+        graphs = (self._workflow.root, *self._workflow.definitions.values())
+        nodes = [node for graph in graphs for node in graph.nodes.values()]
         named = [n for n in nodes if n.properties.get("Node name for S&R") == node_name]
         if not named:
             named = [node for node in nodes if self._title(node) == node_name]
@@ -259,10 +213,6 @@ class Converter:
             return None
         value = self._state_of(named[0]).values.get(widget)
         return None if value is NO_VALUE else value
-
-    def _graphs(self) -> Iterator[Graph]:
-        yield self._workflow.root
-        yield from self._workflow.definitions.values()
 
     # The prompt -------------------------------------------------------------------------------
 
@@ -368,37 +318,3 @@ class Converter:
 def wrapped(value: Any) -> Any:
     """A list as the server takes one; bare, it would be read as a link."""
     return {"__value__": value} if isinstance(value, list) else value
-
-
-def rounded(spec: InputSpec, value: Any) -> Any:
-    """The value that a number widget makes of one that is pushed into it."""
-    if isinstance(value, str) and spec.widget in {"INT", "FLOAT"}:
-        value = _number_in(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return value
-    if spec.widget == "INT":
-        step = spec.step or 1
-        if step == 1:
-            return value if isinstance(value, int) else math.floor(value + 0.5)
-        offset = math.fmod(spec.minimum or 0, step)
-        return math.floor((value - offset) / step + 0.5) * step + offset
-    if spec.widget == "FLOAT":
-        step = spec.step if spec.step is not None else 0.5
-        precision = max(0, -math.floor(math.log10(step))) if step > 0 else 0
-        grain = spec.round or (10.0**-precision if precision else 0)
-        if not grain:
-            return value
-        near = round(math.floor(value / grain + 0.5) * grain, precision)
-        low = spec.minimum if spec.minimum is not None else 0
-        high = spec.maximum if spec.maximum is not None else 2048
-        return min(max(near, low), high)
-    return value
-
-
-def _number_in(text: str) -> Any:
-    """The number that a text is, or the text."""
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return int(text) if text.strip().lstrip("+-").isdigit() else number

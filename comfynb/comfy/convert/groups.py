@@ -7,7 +7,7 @@ inputs, widgets and outputs on one node, in one long list each.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from comfynb.comfy.convert.layout import Widget, has_widget, layout_of, widgets_of
+from comfynb.comfy.convert.layout import layout_of
 from comfynb.comfy.convert.model import (
     INPUT_NODE,
     OUTPUT_NODE,
@@ -22,6 +22,7 @@ from comfynb.comfy.convert.model import (
 )
 from comfynb.comfy.convert.state import NO_VALUE, configure
 from comfynb.comfy.convert.virtual import PRIMITIVE
+from comfynb.comfy.convert.widgets import Widget, has_widget, widgets_of
 from comfynb.comfy.object_info import InputSpec, ObjectInfo, parse_inputs
 
 __all__ = ["open_groups"]

@@ -7,7 +7,6 @@ which all instances of the subgraph share. That is done here in the same order, 
 later instances are read with the inputs that earlier ones have brought.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,16 +18,13 @@ from comfynb.comfy.convert.model import (
     Link,
     Node,
     Workflow,
-    node_key,
 )
+from comfynb.comfy.convert.promotion import apply_proxies
 from comfynb.comfy.convert.state import NO_VALUE, Entry, NodeState
-from comfynb.comfy.convert.virtual import PRIMITIVE
 
 __all__ = ["Host", "Hosts"]
 
-_PREFIX = re.compile(r"\s*(\d+)\s*:\s*(.+)", re.DOTALL)
 _DEEPEST = 100
-_BYPASSED_TO = "proxyBypassedToSubgraphInput"
 
 
 @dataclass(slots=True)
@@ -54,7 +50,7 @@ class Hosts:
 
     def __init__(self, workflow: Workflow, state_of: Callable[[Node], NodeState]) -> None:
         self._workflow = workflow
-        self._state_of = state_of
+        self.state_of = state_of
         self._hosts: dict[int, Host] = {}
         self._of_definition: dict[str, list[Host]] = {}
         self._targets: dict[tuple[str, int], tuple[str, str] | None] = {}
@@ -75,7 +71,7 @@ class Hosts:
             for node, _ in instances:
                 proxies = node.properties.get("proxyWidgets")
                 if isinstance(proxies, list) and proxies:
-                    self._apply_proxies(self._hosts[id(node)], proxies)
+                    apply_proxies(self, self._hosts[id(node)], proxies)
 
     def of(self, node: Node) -> Host | None:
         """The instance that a node is, or None for a plain node."""
@@ -179,7 +175,7 @@ class Hosts:
                     if entry.link is not None and entry.link.key == link.key and entry.widget:
                         return inner, entry.name, host.values[number]
                 continue
-            state = self._state_of(inner)
+            state = self.state_of(inner)
             slot = state.entry_of(link)
             if slot is not None and slot.widget:
                 name = _widget_name(inner, slot.name)
@@ -187,7 +183,7 @@ class Hosts:
                     return inner, name, state.values[name]
         return None
 
-    def _target_of(self, definition: Graph, place: int) -> tuple[str, str] | None:
+    def target_of(self, definition: Graph, place: int) -> tuple[str, str] | None:
         """The inner node and widget (or nested input) that a subgraph input stands for."""
         key = (definition.id, place)
         if key not in self._targets:
@@ -205,7 +201,7 @@ class Hosts:
                     if entry.link is not None and entry.link.key == link.key:
                         return inner.id, entry.name
                 continue
-            state = self._state_of(inner)
+            state = self.state_of(inner)
             slot = state.entry_of(link)
             if slot is not None and slot.widget:
                 name = _widget_name(inner, slot.name)
@@ -213,13 +209,14 @@ class Hosts:
                     return inner.id, name
         return None
 
-    def _input_for(self, definition: Graph, key: str, name: str) -> int | None:
+    def input_for(self, definition: Graph, key: str, name: str) -> int | None:
+        """The position of the subgraph input that stands for an inner widget, or None."""
         for place in range(len(definition.inputs)):
-            if self._target_of(definition, place) == (key, name):
+            if self.target_of(definition, place) == (key, name):
                 return place
         return None
 
-    def _resolves(self, definition: Graph, key: str, name: str) -> bool:
+    def resolves(self, definition: Graph, key: str, name: str) -> bool:
         """Whether a pair leads to a widget, through nested subgraphs if need be."""
         for _ in range(_DEEPEST):
             inner = definition.nodes.get(key)
@@ -227,110 +224,17 @@ class Hosts:
                 return False
             host = self._hosts.get(id(inner))
             if host is None:
-                return name in self._state_of(inner).values
+                return name in self.state_of(inner).values
             place = host.place_of(name)
-            target = self._target_of(host.definition, place) if place is not None else None
+            target = self.target_of(host.definition, place) if place is not None else None
             if target is None:
                 return False
             definition, (key, name) = host.definition, target
         return False
 
-    # The older generation ---------------------------------------------------------------------
+    # New inputs ----------------------------------------------------------------------------------
 
-    def _apply_proxies(self, host: Host, proxies: list[Any]) -> None:
-        saved = host.node.values
-        primitives: dict[str, tuple[str, Any]] = {}
-        own: list[tuple[str, Any]] = []
-        for number, proxy in enumerate(proxies):
-            if not isinstance(proxy, list) or not 2 <= len(proxy) <= 3:
-                continue
-            key, name = node_key(proxy[0]), proxy[1]
-            if key is None or not isinstance(name, str):
-                continue
-            value = NO_VALUE
-            if isinstance(saved, list) and number < len(saved):
-                value = saved[number]
-            if key == "-1":
-                own.append((name, value))
-                continue
-            inner_most = node_key(proxy[2]) if len(proxy) == 3 else None
-            if not self._resolves(host.definition, key, name):
-                while (match := _PREFIX.fullmatch(name)) is not None:
-                    inner_most, name = match[1], match[2]
-            if self._set_existing(host, key, name, value):
-                continue
-            inner = host.definition.nodes.get(key)
-            if inner is None or name.startswith("$$"):
-                continue
-            if inner.type != PRIMITIVE:
-                self._promote(host, inner, (name, inner_most), value)
-            elif key not in primitives or primitives[key][1] is NO_VALUE:
-                primitives[key] = (name, value)
-        for key, (name, value) in primitives.items():
-            self._promote_primitive(host, host.definition.nodes[key], name, value)
-        # Pairs that name the instance's own inputs have the last word.
-        for name, value in own:
-            place = host.place_of(name)
-            if place is not None and value is not NO_VALUE and host.inputs[place].widget:
-                host.values[place] = value
-
-    def _set_existing(self, host: Host, key: str, name: str, value: Any) -> bool:
-        """Give the value to a subgraph input that already stands for the widget, if one does."""
-        place = self._input_for(host.definition, key, name)
-        inner = host.definition.nodes.get(key)
-        if place is None and inner is not None and inner.type == PRIMITIVE:
-            bypassed_to = inner.properties.get(_BYPASSED_TO)
-            place = host.place_of(bypassed_to) if isinstance(bypassed_to, str) else None
-        if place is None:
-            return False
-        if value is not NO_VALUE and host.inputs[place].widget:
-            host.values[place] = value
-        return True
-
-    def _promote(self, host: Host, inner: Node, wanted: tuple[str, str | None], value: Any) -> None:
-        """Make a subgraph input for a widget of an inner node or instance."""
-        name, inner_most = wanted
-        nested = self._hosts.get(id(inner))
-        if nested is None:
-            state = self._state_of(inner)
-            entry = state.entry(name)
-            if entry is not None and entry.widget and name in state.values:
-                self._add_input(host, name, entry.type, [(inner, entry)], value)
-            return
-        for place, entry in enumerate(nested.inputs):
-            target = self._target_of(nested.definition, place)
-            if inner_most is not None:
-                fits = target == (inner_most, name)
-            else:
-                fits = entry.name == name or (target is not None and target[1] == name)
-            if fits:
-                if entry.widget:
-                    self._add_input(host, name, entry.type, [(inner, entry)], value)
-                return
-
-    def _promote_primitive(self, host: Host, primitive: Node, name: str, value: Any) -> None:
-        """A promoted primitive gives way to a subgraph input for all that it is linked to."""
-        targets: list[tuple[Node, Entry]] = []
-        for link in host.definition.links_from(primitive.id):
-            target = host.definition.nodes.get(link.target)
-            if target is None:
-                return
-            nested = self._hosts.get(id(target))
-            inputs = nested.inputs if nested is not None else self._state_of(target).inputs
-            found = [e for e in inputs if e.link is not None and e.link.key == link.key]
-            if not found:
-                return
-            targets.append((target, found[0]))
-        if not targets:
-            return
-        type_ = primitive.output_types[0] if primitive.output_types else "*"
-        if any("*" not in {type_, entry.type} and entry.type != type_ for _, entry in targets):
-            return
-        title = primitive.title if primitive.title != PRIMITIVE else ""
-        created = self._add_input(host, title or name, type_, targets, value)
-        primitive.properties = {**primitive.properties, _BYPASSED_TO: created}
-
-    def _add_input(
+    def add_input(
         self,
         host: Host,
         name: str,
@@ -357,7 +261,7 @@ class Hosts:
             boundary.links.append(link.key)
             entry.link = link
             if id(node) not in self._hosts:
-                self._state_of(node).by_link[link.key] = entry
+                self.state_of(node).by_link[link.key] = entry
         self._targets.clear()
         behind = self._widget_behind(definition, place)
         for other in self._of_definition.get(definition.id, ()):

@@ -4,10 +4,17 @@ Saved widget values are positional, so every widget counts that takes a place in
 buttons and the control modes that the prompt never sees.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
+from comfynb.comfy.convert.dynamic import Autogrow, autogrow_of, sub_inputs
+from comfynb.comfy.convert.widgets import (
+    WIDGET_TYPES,
+    Widget,
+    has_widget,
+    simple_widget,
+    widgets_of,
+)
 from comfynb.comfy.object_info import (
     AUTOGROW,
     DYNAMIC_COMBO,
@@ -18,69 +25,7 @@ from comfynb.comfy.object_info import (
     ObjectInfo,
 )
 
-__all__ = [
-    "CONTROL_MODES",
-    "Autogrow",
-    "Layout",
-    "Socket",
-    "Widget",
-    "autogrow_of",
-    "group_rows",
-    "has_widget",
-    "initial_widgets",
-    "layout_of",
-    "sub_inputs",
-    "widgets_of",
-]
-
-CONTROL_MODES = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
-
-# Widget types besides numbers, texts, switches and choices, with the value of a new one.
-_PLAIN_WIDGETS: dict[str, Any] = {
-    "MARKDOWN": "",
-    "TEXTAREA": "",
-    "COLOR": "#000000",
-    "CHART": {},
-    "GALLERIA": [],
-    "PAINTER": "",
-    "COMPOSITOR": {},
-    "CURVE": {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"},
-    "RANGE": {"min": 0, "max": 1},
-    "VIDEO_EDIT": {},
-    "BOUNDING_BOXES": [],
-    "LIGHT_INFO_PREVIEW": [],
-    "COLORS": [],
-    "WEBCAM": "",
-    "LOAD_3D": "",
-    "LOAD_3D_ANIMATION": "",
-    "LOAD_3D_ADVANCED": "",
-    "PREVIEW_3D": "",
-    "PREVIEW_3D_ANIMATION": "",
-    "COMFY_BRANCH_SELECTOR": "",
-    "COMFY_BRANCH_INPUT_NAMES": [],
-    "FILEUPLOAD": None,
-    "MULTISELECT": [],
-    "SELECTBUTTON": None,
-    "TREESELECT": None,
-}
-_UNSAVED_WIDGETS = {"AUDIO_UI", "RESOLUTION_PREVIEW"}
-_NUMBERS_AND_CO = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC_COMBO, DYNAMIC_GROUP}
-_OTHERS = {"BOUNDING_BOX", "AUDIO_RECORD", "IMAGEUPLOAD", "AUDIOUPLOAD"}
-WIDGET_TYPES = frozenset(
-    {*_NUMBERS_AND_CO, *_OTHERS, "IMAGECOMPARE", *_UNSAVED_WIDGETS, *_PLAIN_WIDGETS}
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Widget:
-    """A widget. ``saved``: it has a place in ``widgets_values``. ``sent``: the prompt has it."""
-
-    name: str
-    spec: InputSpec | None = None
-    default: Any = None
-    saved: bool = True
-    sent: bool = True
-    control: bool = False
+__all__ = ["Layout", "Socket", "initial_widgets", "layout_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,49 +34,6 @@ class Socket:
 
     name: str
     type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Autogrow:
-    """A group of inputs that grows as they are linked: ``group.name0``, ``group.name1`` ..."""
-
-    name: str
-    inputs: tuple[InputSpec, ...]
-    prefix: str
-    names: tuple[str, ...] | None
-    at_least: int
-    at_most: int
-
-    @property
-    def at_first(self) -> int:
-        """How many rows a new node has."""
-        return min(max(1, self.at_least + 1), self.at_most)
-
-    def row(self, number: int) -> list[InputSpec]:
-        """The inputs of one row under their full names."""
-        return [
-            replace(
-                one,
-                name=f"{self.name}.{self._base(one, number)}",
-                required=number < self.at_least and one.required,
-            )
-            for one in self.inputs
-        ]
-
-    def row_of(self, name: str) -> int | None:
-        """The row that an input's full name belongs to."""
-        base = name.removeprefix(f"{self.name}.")
-        if base == name:
-            return None
-        if self.names is not None:
-            return self.names.index(base) if base in self.names else None
-        digits = base[len(base.rstrip("0123456789")) :]
-        return int(digits) if digits and len(digits) < 6 else None
-
-    def _base(self, one: InputSpec, number: int) -> str:
-        if self.names is not None:
-            return self.names[number]
-        return f"{self.prefix if len(self.inputs) == 1 else one.name}{number}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +61,6 @@ def layout_of(info: ObjectInfo, name: str) -> Layout | None:
         return found
 
 
-def has_widget(spec: InputSpec) -> bool:
-    """Whether the front-end shows a widget for the input."""
-    return not spec.force_input and spec.widget in WIDGET_TYPES
-
-
 def _lay_out(node_class: NodeClass) -> Layout:
     specs = tuple(_with_front_end_inputs(node_class))
     sockets: list[Socket | Autogrow | Widget] = []
@@ -173,7 +70,7 @@ def _lay_out(node_class: NodeClass) -> Layout:
         if spec.type == AUTOGROW:
             sockets.append(autogrow_of(spec))
         elif spec.type == MATCH_TYPE and spec.socket in WIDGET_TYPES:
-            sockets.extend(_simple(spec, spec.socket))
+            sockets.extend(simple_widget(spec, spec.socket))
         else:
             sockets.append(Socket(spec.name, spec.socket))
     widgets = [widget for spec in specs if has_widget(spec) for widget in widgets_of(spec)]
@@ -269,114 +166,3 @@ def _added_at_creation(node_class: NodeClass) -> Iterator[Widget]:
     elif node_class.name == "CustomCombo":
         yield Widget("index", default=-1)
         yield Widget("option1", default="")
-
-
-def widgets_of(spec: InputSpec, name: str | None = None) -> Iterator[Widget]:
-    """Yield the widgets of one input: its own first, then those that come along with it.
-
-    The inputs that a dynamic combo's choice brings are not among them: they depend on its value.
-    """
-    name = spec.name if name is None else name
-    match spec.widget:
-        case "INT":
-            yield from _simple(spec, "INT", name)
-            flag = spec.control_after_generate
-            if flag or (flag is None and name in {"seed", "noise_seed"}):
-                yield _control(name)
-        case "FLOAT":
-            yield from _simple(spec, "FLOAT", name)
-            if spec.control_after_generate:
-                yield _control(name)
-        case "COMBO":
-            yield from _combo(spec, name)
-        case "BOUNDING_BOX":
-            yield Widget(name, spec, {"x": 0, "y": 0, "width": 512, "height": 512})
-            for part in ("x", "y", "width", "height"):
-                yield Widget(f"{name}.{part}", sent=False)
-        case "AUDIO_RECORD":
-            yield Widget(name, spec, "")
-            yield Widget(f"{name} record", sent=False)
-        case "IMAGEUPLOAD" | "AUDIOUPLOAD":
-            yield Widget(name, sent=False)
-        case "LOAD_3D" | "LOAD_3D_ANIMATION":
-            for button in ("upload 3d model", "upload extra resources", "clear"):
-                yield Widget(button, sent=False)
-            yield Widget(name, spec, "")
-        case "IMAGECOMPARE":
-            yield Widget(name, spec, ["", ""], saved=False)
-        case kind if kind in _UNSAVED_WIDGETS:
-            yield Widget(name, spec, saved=False, sent=False)
-        case kind:
-            yield from _simple(spec, kind, name)
-
-
-def _simple(spec: InputSpec, kind: str, name: str | None = None) -> Iterator[Widget]:
-    defaults = {"INT": 0, "FLOAT": 0, "STRING": "", "BOOLEAN": False}
-    default = spec.default
-    if default is None:
-        default = defaults[kind] if kind in defaults else _PLAIN_WIDGETS.get(kind)
-        if kind == DYNAMIC_GROUP:
-            default = _whole(spec.options.get("min"), 0)
-    if kind == DYNAMIC_COMBO:
-        # The front-end overlooks a declared default here and takes the first choice.
-        default = spec.choices[0] if spec.choices else None
-    sent = kind != DYNAMIC_GROUP
-    yield Widget(spec.name if name is None else name, spec, default, sent=sent)
-
-
-def _combo(spec: InputSpec, name: str) -> Iterator[Widget]:
-    several = bool(spec.options.get("multi_select"))
-    default: Any = [] if several else spec.default
-    if not default and not several:
-        default = spec.choices[0] if spec.choices else None
-    yield Widget(name, spec, default)
-    if spec.remote and not several:
-        yield Widget(f"{name} auto-refresh", sent=False)
-        if spec.options["remote"].get("refresh_button"):
-            yield Widget(f"{name} refresh", sent=False)
-    if spec.control_after_generate:
-        yield _control(name)
-        if not several:
-            yield Widget(f"{name} filter", sent=False)
-
-
-def _control(name: str) -> Widget:
-    return Widget(f"{name} control", default="randomize", sent=False, control=True)
-
-
-def autogrow_of(spec: InputSpec) -> Autogrow:
-    """Read an autogrow group's template."""
-    template = spec.options.get("template")
-    template = template if isinstance(template, Mapping) else {}
-    names, prefix = template.get("names"), template.get("prefix")
-    given = tuple(map(str, names)) if isinstance(names, list) else None
-    return Autogrow(
-        spec.name,
-        spec.template_inputs,
-        prefix if isinstance(prefix, str) else "",
-        given,
-        _whole(template.get("min"), 1),
-        len(given) if given is not None else min(_whole(template.get("max"), 100), 1000),
-    )
-
-
-def sub_inputs(spec: InputSpec, name: str, choice: object) -> list[InputSpec]:
-    """The inputs that a dynamic combo's choice brings, under their full names."""
-    for option in spec.dynamic_options:
-        if option.key == choice:
-            return [replace(inner, name=f"{name}.{inner.name}") for inner in option.inputs]
-    return []
-
-
-def group_rows(spec: InputSpec, name: str, count: object) -> list[InputSpec]:
-    """The inputs of a dynamic group with ``count`` rows, under their full names."""
-    rows = min(_whole(count, 0), _whole(spec.options.get("max"), 20))
-    return [
-        replace(inner, name=f"{name}.{row}.{inner.name}")
-        for row in range(rows)
-        for inner in spec.template_inputs
-    ]
-
-
-def _whole(value: object, otherwise: int) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else otherwise

@@ -4,20 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from comfynb.comfy.convert.layout import (
-    CONTROL_MODES,
-    Autogrow,
-    Layout,
-    Socket,
-    Widget,
-    autogrow_of,
-    group_rows,
-    has_widget,
-    initial_widgets,
-    sub_inputs,
-    widgets_of,
-)
+from comfynb.comfy.convert.doubts import doubt_about
+from comfynb.comfy.convert.dynamic import Autogrow, autogrow_of, group_rows, sub_inputs
+from comfynb.comfy.convert.layout import Layout, Socket, initial_widgets
 from comfynb.comfy.convert.model import Link, Node
+from comfynb.comfy.convert.widgets import CONTROL_MODES, Widget, has_widget, widgets_of
 from comfynb.comfy.object_info import (
     AUTOGROW,
     DYNAMIC_COMBO,
@@ -26,7 +17,7 @@ from comfynb.comfy.object_info import (
     InputSpec,
 )
 
-__all__ = ["NO_VALUE", "Entry", "NodeState", "configure", "configure_unknown"]
+__all__ = ["NO_VALUE", "Entry", "NodeState", "configure", "connect", "keep_undeclared"]
 
 
 class _NoValue:
@@ -104,7 +95,7 @@ def configure(node: Node, layout: Layout) -> NodeState:
     rows = _linked_rows(node)
     if isinstance(node.values, dict):
         _restore(state, layout, _Saved(None, node.values, by_name=True), rows)
-        _keep_undeclared(state, node.values)
+        keep_undeclared(state, node.values)
     else:
         saved = _Saved(_migrated(node.values or [], layout), None, by_name=False)
         _restore(state, layout, saved, rows)
@@ -119,7 +110,7 @@ def configure(node: Node, layout: Layout) -> NodeState:
                 state = second
         elif node.named:
             _compare(state, node.named)
-    _connect(state)
+    connect(state)
     return state
 
 
@@ -252,7 +243,7 @@ def _restore_options(state: NodeState, saved: _Saved) -> None:
     state.values["index"] = options.index(choice) if choice in options else -1
 
 
-def _keep_undeclared(state: NodeState, values: Mapping[str, Any]) -> None:
+def keep_undeclared(state: NodeState, values: Mapping[str, Any]) -> None:
     """Keep plain values that the class does not declare.
 
     Extensions that save a mapping (VideoHelperSuite) pass on inputs that depend on a format chosen.
@@ -296,7 +287,7 @@ def _compare(state: NodeState, named: Mapping[str, Any]) -> None:
         )
 
 
-def _connect(state: NodeState) -> None:
+def connect(state: NodeState) -> None:
     """Attach the links, by input name first: slot numbers in old files count other slots."""
     node = state.node
     graph = node.graph
@@ -329,101 +320,3 @@ def _connect(state: NodeState) -> None:
         if place < len(state.inputs) and state.inputs[place].link is None:
             state.inputs[place].link = link
             state.by_link[link.key] = state.inputs[place]
-
-
-def configure_unknown(node: Node) -> NodeState:
-    """Restore a node of a class that the server does not have, from what the file says alone."""
-    state = NodeState(node, None)
-    names = [slot.widget for slot in node.inputs if slot.widget is not None]
-    if isinstance(node.values, dict):
-        _keep_undeclared(state, node.values)
-    elif node.named:
-        for name, value in node.named.items():
-            if isinstance(name, str):
-                state.widgets[name] = Widget(name)
-                state.values[name] = value
-    elif node.values:
-        _guess(state, names, node.values)
-    for slot in node.inputs:
-        state.inputs.append(Entry(slot.name, slot.type, widget=slot.widget is not None))
-    _connect(state)
-    return state
-
-
-def _guess(state: NodeState, names: list[str], values: list[Any]) -> None:
-    """Deal saved values out to the names of the inputs that have widgets."""
-    place = 0
-    surplus = len(values) - len(names)
-    for name in names:
-        if place >= len(values):
-            break
-        state.widgets[name] = Widget(name)
-        state.values[name] = values[place]
-        place += 1
-        follows_seed = isinstance(values[place - 1], int) and "seed" in name.lower()
-        if surplus > 0 and follows_seed and place < len(values) and _is_mode(values[place]):
-            place += 1
-            surplus -= 1
-    if names:
-        state.guesses.append("the class is unknown here: values were assigned by position")
-    if surplus > 0:
-        plural = "s belong" if surplus > 1 else " belongs"
-        state.unused.append(f"{surplus} saved value{plural} to no input that the file names")
-
-
-def _is_mode(value: object) -> bool:
-    return isinstance(value, str) and value in CONTROL_MODES
-
-
-def doubt_about(spec: InputSpec, value: object) -> str:
-    """Say what is wrong with a value of this type, or nothing: the mark of a slipped list."""
-    wrong = False
-    match spec.widget:
-        case "INT" | "FLOAT":
-            wrong = isinstance(value, bool) or not isinstance(value, int | float)
-            if isinstance(value, str):
-                wrong = not _reads_as_number(value)
-        case "BOOLEAN":
-            wrong = not isinstance(value, bool) and value not in (0, 1)
-        case "STRING":
-            wrong = isinstance(value, bool | list | dict)
-        case "COMBO":
-            wrong = _strange_choice(spec, value)
-    if not wrong:
-        return ""
-    return f"holds {type_words(value)} where {spec.widget} belongs"
-
-
-def _strange_choice(spec: InputSpec, value: object) -> bool:
-    if not spec.choices or value in spec.choices:
-        return False
-    if isinstance(value, list):
-        return not spec.options.get("multi_select")
-    if isinstance(value, str):
-        # A file that this server lacks is no slip; a control mode in its place is one.
-        return value in CONTROL_MODES
-    return not any(type(choice) is type(value) for choice in spec.choices)
-
-
-def _reads_as_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def type_words(value: object) -> str:
-    """Name a JSON value's kind: "a text", "a number" ..."""
-    match value:
-        case None:
-            return "nothing"
-        case bool():
-            return "true or false"
-        case str():
-            return "a text"
-        case int() | float():
-            return "a number"
-        case list():
-            return "a list"
-    return "a mapping"
