@@ -86,7 +86,7 @@ class PostgresServer:
         self._run("initdb", "-D", data, "-U", "comfynb", "-A", "trust", "-E", "UTF8", "--no-sync")
         settings = (
             f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off "
-            "-c max_connections=60"
+            "-c max_connections=300"
         )
         self._control("-o", settings, "start")
 
@@ -311,7 +311,9 @@ class Nursery(Child):
 
     def next(self) -> str:
         """The next line that a task says, 'PID TEXT'."""
-        return self.heard.pop(0) if self.heard else self.read()
+        line = self.heard.pop(0) if self.heard else self.read()
+        assert " failed " not in line, line
+        return line
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Schema steps: in order, each whole or not at all, and never on top of a newer one."""
 
 import random
+import re
 import threading
 from importlib import resources
 from pathlib import Path
@@ -147,6 +148,6 @@ def test_every_statement_is_known_in_both_dialects() -> None:
             text = statement(name, dialect)
             assert text
             assert not text.endswith(";")
-            assert "{" not in text
+            assert not re.search(r"\{[a-z]", text)
     assert "for update" not in statement("begin_look", "duckdb")
     assert statement("begin_look", "postgres").endswith("for update of n, j")

@@ -219,16 +219,16 @@ def test_half_a_surrogate_pair_does_not_stop_a_job_from_being_recorded(store: St
 HOSTILE = ["'; drop table jobs; --", '"; drop table jobs; --', "$1", "%s {json}", "\\", "\n\t"]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_only_text(store: Store, make, text: str) -> None:
-    project = Project(id=new_id(), name="p", description=text)
-    store.put(project).result(30)
-    assert store.find(Project, where={"description": text}).result(30) == [project]
-    with pytest.raises(UsageError):
-        store.find(Project, where={text: 1}).result(30)
-    with pytest.raises(UsageError):
-        store.find(Project, order_by=text).result(30)
-    assert store.count(Job).result(30) == 0
+def test_hostile_text_is_only_text(store: Store) -> None:
+    for text in HOSTILE:
+        project = Project(id=new_id(), name="p", description=text)
+        store.put(project).result(30)
+        assert store.find(Project, where={"description": text}).result(30) == [project]
+        with pytest.raises(UsageError):
+            store.find(Project, where={text: 1}).result(30)
+        with pytest.raises(UsageError):
+            store.find(Project, order_by=text).result(30)
+        assert store.count(Job).result(30) == 0
 
 
 def test_find_filters_orders_and_pages(store: Store, make) -> None:

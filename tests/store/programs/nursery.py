@@ -151,8 +151,9 @@ def main() -> None:
             code = 0
             try:
                 TASKS[task](*args)
-            except BaseException:  # noqa: BLE001 - shown, and the exit status tells
+            except BaseException as error:  # noqa: BLE001 - told to the test
                 traceback.print_exc()
+                say(f"failed {error!r}".replace("\n", " ")[:1000])
                 code = 1
             os._exit(code)
         os.write(1, f"started {pid}\n".encode())
