@@ -26,7 +26,7 @@ garbage
 @pytest.mark.parametrize(
     ("path", "refused"),
     [
-        ("/work/lab.duckdb", False),
+        ("/data/lab.duckdb", False),
         ("/home/me/lab.duckdb", True),
         ("/homely/lab.duckdb", False),
         ("/home/me/local/lab.duckdb", False),
