@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from comfynb.comfy.declared import declared_inputs
-from comfynb.comfy.graph import find_cycle, links_of
+from comfynb.comfy.graph import find_cycle, is_link, links_of
 from comfynb.comfy.object_info import (
     DYNAMIC_COMBO,
     MATCH_TYPE,
@@ -191,7 +191,7 @@ def _problem(at: _At, kind: str, value: Any, text: str, allowed: str) -> Problem
 def _check_link(
     prompt: Mapping[str, Any], node_id: str, spec: InputSpec, link: list[Any], info: ObjectInfo
 ) -> Iterator[Problem]:
-    if len(link) != 2 or not isinstance(link[0], str) or not isinstance(link[1], int | float):
+    if not is_link(link):
         yield _problem(
             _At(prompt, node_id, spec),
             "bad_linked_input",

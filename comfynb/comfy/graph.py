@@ -1,5 +1,6 @@
 """Links of an API prompt: what feeds what, and circles."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
@@ -14,6 +15,7 @@ def is_link(value: object) -> TypeGuard[list[Any]]:
         and isinstance(value[0], str)
         and isinstance(value[1], int | float)
         and not isinstance(value[1], bool)
+        and math.isfinite(value[1])
     )
 
 

@@ -147,7 +147,7 @@ def _simple_inputs(
     """The inputs of a node that hold a value which a person can set."""
     node = prompt[node_id]
     node_class = info.node(str(node.get("class_type"))) if isinstance(node, Mapping) else None
-    if node_class is None or one_line(node_id) != node_id:
+    if node_class is None or not node_id or one_line(node_id) != node_id:
         return []
     inputs = node.get("inputs") or {}
     return [
@@ -157,6 +157,7 @@ def _simple_inputs(
         and _type_of(spec) is not None
         and spec.type != DYNAMIC_COMBO
         and _is_plain(inputs[name])
+        and name
         and one_line(name) == name
     ]
 

@@ -179,7 +179,7 @@ def _take(
         doubt = doubt_about(spec, value) if widget.sent else ""
         if doubt:
             state.doubts.append((widget.name, doubt))
-    elif widget.control and not saved.by_name and value not in CONTROL_MODES:
+    elif widget.control and not saved.by_name and not _is_mode(value):
         state.doubts.append((widget.name, "no control mode stands in its place"))
     state.widgets[widget.name] = widget
     state.values[widget.name] = value
@@ -191,6 +191,15 @@ def _take(
         _add_all(state, sub_inputs(spec, widget.name, value), saved, linked, entries)
     elif spec.type == DYNAMIC_GROUP:
         _add_all(state, group_rows(spec, widget.name, value), saved, linked, entries)
+
+
+def _is_mode(value: object) -> bool:
+    """Whether a value is what a control widget saves; very old ones saved true or false."""
+    return (
+        value is None
+        or isinstance(value, bool)
+        or (isinstance(value, str) and value in CONTROL_MODES)
+    )
 
 
 def _add_all(
