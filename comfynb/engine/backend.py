@@ -31,7 +31,7 @@ LAST_RETRY: Final = 10.0
 PREFETCH_SECONDS: Final = 0.5
 """How much work may wait in the backend's own queue beside what runs: enough that it never idles
 between two prompts, little enough that a pause or a better idea takes effect soon."""
-MAX_PREFETCH: Final = 64
+MAX_PREFETCH: Final = 128
 
 
 class Office(Protocol):
@@ -126,9 +126,9 @@ class LiveBackend:
             return 0
         prefetch = self.prefetch
         room = self.config.max_concurrent_jobs + prefetch - len(self.courier)
-        # A long queue is filled up a quarter at a time, so that what is sent together is also
-        # written down together; a short one whenever there is room.
-        if room <= 0 or (not self._filling and room < prefetch // 4):
+        # A long queue is filled up by halves, so that what is sent together is also written down
+        # together; a short one whenever there is room.
+        if room <= 0 or (not self._filling and room < prefetch // 2):
             self._filling = False
             return 0
         self._filling = True

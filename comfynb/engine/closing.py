@@ -1,7 +1,6 @@
 """Records how prompts ended; when many end at once, many go into one transaction."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,14 @@ from comfynb.store import Journal
 
 __all__ = ["Closer", "Ending", "conclude"]
 
-GATHER: Final = 0.04
-"""Seconds that endings are gathered while more are expected: a commit costs several milliseconds,
-whether it carries one prompt or fifty. A single run is recorded at once."""
+GATHER: Final = 0.05
+"""Seconds that endings are gathered while more are expected: a commit costs some thirty
+milliseconds of processor time, whether it carries one prompt or fifty. A single run is recorded at
+once."""
 LONGEST: Final = 0.25
+"""Seconds that they are gathered at most, reached when very many come."""
+MANY: Final = 8
+"""So many in one batch are worth waiting longer for the next."""
 
 _NODE_STATUS: Final = {
     PromptStatus.COMPLETED: JobStatus.COMPLETED,
@@ -72,10 +75,8 @@ class Closer:
                 if self._busy():
                     await asyncio.sleep(gather)
                 batch, self._endings = self._endings, []
-                began = time.monotonic()
                 await self._close(batch)
-                # The slower the disk or the machine, the more goes into one commit.
-                gather = min(LONGEST, max(GATHER, 4 * (time.monotonic() - began)))
+                gather = min(LONGEST, 2 * gather) if len(batch) >= MANY else GATHER
         finally:
             self._working = False
 

@@ -49,7 +49,7 @@ SECOND_LOOK: Final = 0.3
 CANCEL_PATIENCE: Final = 15.0
 """Seconds that a server gets to stop a running node before we stop waiting for it."""
 FEW: Final = 4
-GATHER: Final = 0.03
+GATHER: Final = 0.05
 """Seconds that hints are gathered while more than a few prompts are out."""
 PARALLEL: Final = 4
 """Requests of one kind at a time to one backend."""
@@ -140,6 +140,8 @@ class Courier:
         self._surveyed = 0.0
         self._online = asyncio.Event()
         self._heard = time.monotonic()
+        self._told = 0.0
+        """When the websocket last said something about a prompt of ours: then it is not deaf."""
         self._orphans: set[str] = set()
         self._helpers: set[asyncio.Task[None]] = set()
         self._downloads = asyncio.Semaphore(PARALLEL)
@@ -423,7 +425,7 @@ class Courier:
         flight = self._flights.get(event.prompt_id or "")
         if flight is None:
             return
-        flight.heard_at = self._heard
+        flight.heard_at = self._told = self._heard
         flight.unknown = 0
         if flight.state in {PromptStatus.SENDING, PromptStatus.QUEUED}:
             self._runs(flight)
@@ -489,9 +491,10 @@ class Courier:
             if not self._home.online:
                 await self._online.wait()
             try:
-                if self._survey_due or time.monotonic() - self._surveyed > SURVEY:
+                now = time.monotonic()
+                if self._survey_due or now - self._surveyed > SURVEY:
                     await self._survey()
-                else:
+                elif now - self._told > PEEK:
                     await self._peek()
             except BackendError:
                 self._home.trouble()

@@ -153,8 +153,10 @@ async def test_free_memory_empties_the_cache(client, graphs):
     await client.run(graphs.picture())
     assert client.seen("execution_cached")[-1]["nodes"] == ["1", "2"]
     await client.request("POST", "/free", json={"free_memory": True})
+    # The worker frees between two prompts: before the next one, or after it if that was quicker.
     await client.run(graphs.picture())
-    assert client.seen("execution_cached")[-1]["nodes"] == []
+    await client.run(graphs.picture())
+    assert [] in [seen["nodes"] for seen in client.seen("execution_cached")[-2:]]
 
 
 async def test_history_pages(client, graphs):
