@@ -13,7 +13,8 @@ from comfynb.models import ExposedParameter
 __all__ = ["ParameterKeys", "parameter_keys"]
 
 _NOT_IN_NAMES = re.compile(r"[^0-9a-z]+")
-_LONGEST = 48
+_LONGEST = 64
+_SAYS_NOTHING = {"value"}
 
 
 class ParameterKeys(dict[str, ExposedParameter]):
@@ -51,8 +52,8 @@ class ParameterKeys(dict[str, ExposedParameter]):
 def parameter_keys(parameters: Iterable[ExposedParameter]) -> ParameterKeys:
     """Give each parameter a short unique name that is a Python identifier.
 
-    It is the field's name where no other parameter has it, else the display name's or the title's
-    and the field's words, and the node's id as the last resort.
+    It is the field's name where no other parameter has it and it says something, else the display
+    name's or the title's and the field's words, and the node's id as the last resort.
     """
     parameters = list(parameters)
     keys = ParameterKeys()
@@ -62,7 +63,7 @@ def parameter_keys(parameters: Iterable[ExposedParameter]) -> ParameterKeys:
     for parameter in parameters:
         field, label = _slug(parameter.field_name), _slug(parameter.display_name)
         candidates = [
-            field if fields[field] == 1 else "",
+            field if fields[field] == 1 and field not in _SAYS_NOTHING else "",
             label if labels[label] == 1 and len(label) <= _LONGEST else "",
             _titled(parameter) if titled[_titled(parameter)] == 1 else "",
             f"{_slug(parameter.field_name)}_{_slug(parameter.node_id)}",

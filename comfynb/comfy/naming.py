@@ -55,10 +55,12 @@ class Naming:
         prompt: Mapping[str, Any],
         info: ObjectInfo,
         workflow: Mapping[str, Any] | None = None,
+        shown: Mapping[Place, str] | None = None,
     ) -> None:
         self._prompt = prompt
         self._info = info
-        self._root_titles = _root_titles(workflow)
+        self._titles = _titles(workflow)
+        self._shown = shown or {}
         self._users: dict[str, list[Place]] = {}
         for node_id, node in prompt.items():
             for name, source, _ in links_of(node):
@@ -68,7 +70,8 @@ class Naming:
         """A display name for each input, all different."""
         places = list(places)
         labels = {place: one_line(self._label(place)) or "Value" for place in places}
-        for tell_apart in (self._titled, self._titled_with_path, self._numbered):
+        ways = (self._titled, self._with_instance, self._with_path, self._numbered)
+        for tell_apart in ways:
             counts = Counter(labels.values())
             twins = [place for place in places if counts[labels[place]] > 1]
             if not twins:
@@ -101,6 +104,10 @@ class Naming:
 
     def _label(self, place: Place) -> str:
         node_id, field = place
+        shown = self._shown.get(place)
+        if shown:
+            # Many authors leave the input's technical name as its label.
+            return field_label(shown) if shown.isidentifier() and shown.islower() else shown
         label = field_label(field)
         title = node_title(self._prompt, node_id)
         if field.rsplit(".", 1)[-1] in _TEXT_FIELDS and self._is_text(place):
@@ -130,10 +137,23 @@ class Naming:
                 title = takers.pop()
         return f"{title}: {label}" if title and title != label else label
 
-    def _titled_with_path(self, place: Place, label: str) -> str:
-        root, separator, _ = place[0].partition(":")
-        around = self._root_titles.get(root, "") if separator else ""
-        return f"{around} / {label}" if around else label
+    def _with_instance(self, place: Place, label: str) -> str:
+        around = self._around(place[0])
+        return f"{around[-1]} / {label}" if around else label
+
+    def _with_path(self, place: Place, label: str) -> str:
+        around = self._around(place[0])[:-1]
+        return f"{' / '.join(around)} / {label}" if around else label
+
+    def _around(self, node_id: str) -> list[str]:
+        """Titles of the subgraph instances around a node, outermost first."""
+        found: list[str] = []
+        graph = ""
+        for part in node_id.split(":")[:-1]:
+            title, graph = self._titles.get(graph, {}).get(part, ("", "?"))
+            if title:
+                found.append(title)
+        return found
 
     @staticmethod
     def _numbered(place: Place, label: str) -> str:
@@ -155,20 +175,29 @@ def _unique(labels: dict[Place, str]) -> dict[Place, str]:
     return labels
 
 
-def _root_titles(workflow: Mapping[str, Any] | None) -> dict[str, str]:
-    """Titles of the nodes of the root graph, subgraph instances among them."""
+def _titles(workflow: Mapping[str, Any] | None) -> dict[str, dict[str, tuple[str, str]]]:
+    """Titles and types of the nodes of each graph: ``{graph id: {node id: (title, type)}}``."""
     if workflow is None:
         return {}
-    definitions = workflow.get("definitions")
-    subgraphs = definitions.get("subgraphs") if isinstance(definitions, Mapping) else None
-    names = {
-        str(graph.get("id")): str(graph.get("name") or "")
-        for graph in (subgraphs if isinstance(subgraphs, list) else ())
-        if isinstance(graph, Mapping)
-    }
-    nodes = workflow.get("nodes")
-    return {
-        str(node.get("id")): str(node.get("title") or names.get(str(node.get("type")), ""))
-        for node in (nodes if isinstance(nodes, list) else ())
-        if isinstance(node, Mapping)
-    }
+    graphs = {"": workflow}
+    waiting = [workflow]
+    while waiting:
+        definitions = waiting.pop().get("definitions")
+        subgraphs = definitions.get("subgraphs") if isinstance(definitions, Mapping) else None
+        for graph in subgraphs if isinstance(subgraphs, list) else ():
+            if isinstance(graph, Mapping) and isinstance(graph.get("id"), str):
+                graphs.setdefault(graph["id"], graph)
+                waiting.append(graph)
+    names = {key: str(graph.get("name") or "") for key, graph in graphs.items()}
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for key, graph in graphs.items():
+        nodes = graph.get("nodes")
+        found[key] = {
+            str(node.get("id")): (
+                str(node.get("title") or names.get(str(node.get("type")), "")),
+                str(node.get("type")),
+            )
+            for node in (nodes if isinstance(nodes, list) else ())
+            if isinstance(node, Mapping)
+        }
+    return found

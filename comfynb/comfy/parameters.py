@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from comfynb.comfy.check import output_nodes, reachable
-from comfynb.comfy.convert.api import promoted_inputs
+from comfynb.comfy.convert.api import promoted_inputs, promotions
 from comfynb.comfy.declared import declared_input, declared_inputs
 from comfynb.comfy.naming import Naming, field_label, one_line
 from comfynb.comfy.object_info import DYNAMIC_COMBO, InputSpec, ObjectInfo, as_object_info
@@ -43,7 +43,8 @@ def propose_parameters(
     First what the author chose in app mode (``extra.linearData`` of ``workflow``), then seeds,
     prompt texts, sizes, steps, guidance, samplers, schedulers, denoising, models and input files,
     and other simple inputs if they are few. Only inputs of nodes that run, whose class is known,
-    and that hold a value rather than a link. Display names are unique.
+    and that hold a value rather than a link. Inputs hidden in subgraphs are left out where the
+    author shows others of their kind. Display names are unique.
     """
     info = as_object_info(object_info)
     running = reachable(prompt, output_nodes(prompt, info)) or list(prompt)
@@ -53,25 +54,49 @@ def propose_parameters(
         for place, spec in _chosen_by_author(prompt, info, workflow).items()
         if place[0] in alive
     }
-    naming = Naming({node_id: prompt[node_id] for node_id in running}, info, workflow)
-    ranked: list[tuple[tuple[int, int, int, int], str, str, InputSpec]] = []
+    shown = promotions(workflow, info) if workflow is not None else {}
+    naming = Naming({node_id: prompt[node_id] for node_id in running}, info, workflow, shown)
+    ranked: list[tuple[_Rank, str, InputSpec]] = []
     for place, node_id in enumerate(running):
+        # What is wanted comes before what is not.
+        second = int(naming.role(node_id) == "negative")
         for index, (name, spec) in enumerate(_simple_inputs(prompt, node_id, info)):
             if (node_id, name) not in chosen:
                 rank = rank_of(prompt, node_id, spec)
-                # What is wanted comes before what is not.
-                second = int(naming.role(node_id) == "negative")
-                ranked.append(((rank, second, place, index), node_id, name, spec))
+                ranked.append(((rank, second, place, index), node_id, spec))
+    ranked = _leave_out_what_is_hidden(ranked, shown)
     ranked.sort(key=lambda entry: entry[0])
-    others = [entry for entry in ranked if entry[0][0] >= LAST]
-    if chosen or len(others) > _MOST_OTHERS:
+    others = sum(rank[0] >= LAST for rank, _, _ in ranked)
+    if chosen or others > _MOST_OTHERS:
         ranked = [entry for entry in ranked if entry[0][0] < LAST]
-    found = [(node_id, name, spec) for (node_id, name), spec in chosen.items()]
-    found += [(node_id, name, spec) for _, node_id, name, spec in ranked]
-    labels = naming.labels([(node_id, name) for node_id, name, _ in found])
+    found = [(node_id, spec) for (node_id, _), spec in chosen.items()]
+    found += [(node_id, spec) for _, node_id, spec in ranked]
+    labels = naming.labels([(node_id, spec.name) for node_id, spec in found])
     return [
-        _parameter(prompt, node_id, spec, labels[node_id, name], order)
-        for order, (node_id, name, spec) in enumerate(found)
+        _parameter(prompt, node_id, spec, labels[node_id, spec.name], order)
+        for order, (node_id, spec) in enumerate(found)
+    ]
+
+
+_Rank = tuple[int, int, int, int]
+
+
+def _leave_out_what_is_hidden(
+    ranked: list[tuple[_Rank, str, InputSpec]], shown: Mapping[tuple[str, str], str]
+) -> list[tuple[_Rank, str, InputSpec]]:
+    """Of each kind, leave out what lies hidden in subgraphs if some of that kind is in the open.
+
+    Authors promote what they want to be set; with nothing promoted, everything is offered.
+    """
+
+    def is_open(node_id: str, spec: InputSpec) -> bool:
+        return ":" not in node_id or (node_id, spec.name) in shown
+
+    kinds = {rank[0] for rank, node_id, spec in ranked if is_open(node_id, spec)}
+    return [
+        entry
+        for entry in ranked
+        if is_open(entry[1], entry[2]) or (entry[0][0] not in kinds and entry[0][0] < LAST)
     ]
 
 

@@ -50,6 +50,12 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
         parameter_keys([]).find("x")
 
 
+def test_a_field_that_says_nothing_gives_way_to_the_label() -> None:
+    keys = parameter_keys([parameter("1", "A", "value", "Turbo mode")])
+    assert list(keys) == ["turbo_mode"]
+    assert keys.find("value").node_id == "1"
+
+
 def test_keywords_and_digits_make_identifiers() -> None:
     keys = parameter_keys([parameter("1", "A", "class"), parameter("2", "B", "2nd")])
     assert list(keys) == ["class_", "n2nd"]

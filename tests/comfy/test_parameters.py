@@ -220,6 +220,78 @@ def test_the_authors_choice_comes_first() -> None:
     assert "filename_prefix" not in [p.field_name for p in found]
 
 
+def subgraph_workflow(labels: dict[str, str]) -> dict[str, Any]:
+    """A sampler in a subgraph at node 40, with some of its widgets promoted under a label."""
+    names = list(labels)
+    inputs = [
+        {"name": name, "type": "INT", "link": place, "widget": {"name": name}}
+        for place, name in enumerate(names)
+    ]
+    boundaries = [
+        {"name": name, "type": "INT", "linkIds": [place], "label": label}
+        for place, (name, label) in enumerate(labels.items())
+    ]
+    links = [
+        {"id": place, "origin_id": -10, "origin_slot": place, "target_id": 3, "target_slot": place}
+        for place in range(len(names))
+    ]
+    links.append({"id": 90, "origin_id": 3, "origin_slot": 0, "target_id": -20, "target_slot": 0})
+    values = [7, "fixed", 20, 8.0, "euler", "simple", 1.0]
+    inner = {
+        "id": "g",
+        "name": "Portrait",
+        "inputs": boundaries,
+        "outputs": [{"name": "LATENT", "type": "LATENT", "linkIds": [90]}],
+        "nodes": [{"id": 3, "type": "KSampler", "inputs": inputs, "widgets_values": values}],
+        "links": links,
+    }
+    save = {"id": 9, "type": "SaveImage", "inputs": [{"name": "images", "type": "*", "link": 1}]}
+    return {
+        "nodes": [{"id": 40, "type": "g", "outputs": [{"name": "LATENT", "type": "LATENT"}]}, save],
+        "links": [[1, 40, 0, 9, 0, "*"]],
+        "definitions": {"subgraphs": [inner]},
+    }
+
+
+def test_what_the_author_promoted_hides_the_rest_of_its_kind() -> None:
+    workflow = subgraph_workflow({"seed": "", "steps": "How long"})
+    prompt = convert(workflow, INFO).prompt
+    found = {p.field_name: p for p in propose_parameters(prompt, INFO, workflow)}
+    assert found["steps"].node_id == "40:3"
+    assert found["steps"].display_name == "How long"
+    assert found["seed"].display_name == "Seed"
+    # Nothing of these kinds is shown, so they are offered although they lie in the subgraph.
+    assert {"cfg", "sampler_name", "scheduler", "denoise"} <= set(found)
+    two = {**workflow, "nodes": [*workflow["nodes"], {"id": 41, "type": "KSampler"}]}
+    two["nodes"][1] = {
+        **two["nodes"][1],
+        "inputs": [
+            {"name": "images", "type": "*", "link": 1},
+            {"name": "more", "type": "*", "link": 2},
+        ],
+    }
+    two["links"] = [[1, 40, 0, 9, 0, "*"], [2, 41, 0, 9, 1, "*"]]
+    prompt = convert(two, INFO).prompt
+    places = {(p.node_id, p.field_name) for p in propose_parameters(prompt, INFO, two)}
+    assert {("40:3", "seed"), ("41", "seed"), ("41", "cfg")} <= places
+    assert ("40:3", "cfg") not in places
+
+
+def test_twins_in_subgraphs_are_named_after_the_instance() -> None:
+    workflow = subgraph_workflow({})
+    first, save = workflow["nodes"]
+    second = {**first, "id": 41, "title": "Landscape"}
+    save["inputs"].append({"name": "more", "type": "*", "link": 2})
+    workflow["nodes"] = [first, second, save]
+    workflow["links"].append([2, 41, 0, 9, 1, "*"])
+    prompt = convert(workflow, INFO).prompt
+    seeds = [p for p in propose_parameters(prompt, INFO, workflow) if p.field_name == "seed"]
+    assert [p.display_name for p in seeds] == [
+        "Portrait / KSampler: Seed",
+        "Landscape / KSampler: Seed",
+    ]
+
+
 def test_app_mode_of_official_templates(shared: Path) -> None:
     folder = max((shared / "comfyui" / "conversion").iterdir())
     info = ObjectInfo(json.loads((folder / "object_info.json").read_text()))

@@ -15,6 +15,7 @@ __all__ = [
     "is_api_prompt",
     "is_ui_workflow",
     "promoted_inputs",
+    "promotions",
     "to_api_prompt",
 ]
 
@@ -72,6 +73,19 @@ def promoted_inputs(
     if not is_ui_workflow(workflow):
         return []
     return Converter(workflow, as_object_info(object_info)).promoted(node_id, name)
+
+
+def promotions(
+    workflow: Mapping[str, Any], object_info: Mapping[str, Any]
+) -> dict[tuple[str, str], str]:
+    """Which inputs of the prompt the author shows on subgraph instances at the root.
+
+    Gives ``{(node id, input): label}``; the label is empty where the author gave none. Inner nodes'
+    inputs that are not among them can only be seen by opening the subgraph.
+    """
+    if not is_ui_workflow(workflow):
+        return {}
+    return Converter(workflow, as_object_info(object_info)).promotions()
 
 
 def describe(value: object) -> str:

@@ -107,6 +107,20 @@ class Converter:
             return [] if place is None else list(self._behind(scope, place))
         return []
 
+    def promotions(self) -> dict[tuple[str, str], str]:
+        """The inputs of the prompt that instances at the root show, with the labels they show."""
+        found: dict[tuple[str, str], str] = {}
+        root = Scope(self._workflow.root)
+        for scope in self._expand(root, ()):
+            if scope.host is None or scope.parent is not root:
+                continue
+            for place, entry in enumerate(scope.host.inputs):
+                if entry.widget and entry.link is None:
+                    label = scope.graph.inputs[place].label
+                    for target in self._behind(scope, place):
+                        found.setdefault(target, label)
+        return found
+
     def _behind(self, scope: Scope, place: int) -> Iterator[tuple[str, str]]:
         for link in self._hosts.inner_links(scope.graph, place):
             target = scope.graph.nodes.get(link.target)

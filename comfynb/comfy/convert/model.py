@@ -57,6 +57,7 @@ class Boundary:
     name: str
     type: str
     links: list[str]
+    label: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -235,12 +236,13 @@ def _slot(raw: Mapping[str, Any]) -> Slot:
 
 
 def _boundary(raw: Mapping[str, Any]) -> Boundary:
-    name = raw.get("name")
+    name, label = raw.get("name"), raw.get("label")
     keys = (node_key(key) for key in _items(raw.get("linkIds")))
     return Boundary(
         name if isinstance(name, str) else "",
         _type(raw.get("type")),
         [key for key in keys if key is not None],
+        label if isinstance(label, str) else "",
     )
 
 
