@@ -340,7 +340,7 @@ class Courier:
                 found = await self._client.find(flight.prompt_id)
             except BackendError:
                 self._home.trouble()
-                await self._pause(PEEK)
+                await asyncio.sleep(PEEK)
                 continue
             if flight.state is not PromptStatus.SENDING or flight.settled.is_set():
                 return
@@ -394,12 +394,9 @@ class Courier:
             await self._settle(flight, _failed("refused", str(error)))
         except BackendError:
             self._home.trouble()
-            await self._pause(PEEK)
+            await asyncio.sleep(PEEK)
         else:
             self._accepted(flight)
-
-    async def _pause(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
     # Listening --------------------------------------------------------------------------------
 
@@ -413,7 +410,7 @@ class Courier:
             except AuthenticationRequired as error:
                 # HTTP will say so too; whoever gives other credentials makes a new client.
                 self._home.trouble(error)
-            await self._pause(SURVEY)
+            await asyncio.sleep(SURVEY)
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.QueueStatus):
@@ -499,7 +496,7 @@ class Courier:
             except BackendError:
                 self._home.trouble()
                 self._survey_due = True
-                await self._pause(PEEK)
+                await asyncio.sleep(PEEK)
 
     async def _peek(self) -> None:
         """Ask for the prompts that should end next; go on as long as they have ended."""
@@ -565,7 +562,7 @@ class Courier:
                 await self._settle(flight, _lost(message))
 
     async def _look_again(self) -> None:
-        await self._pause(SECOND_LOOK)
+        await asyncio.sleep(SECOND_LOOK)
         self.reconcile()
 
     async def _cancel_orphans(self, known: Collection[str]) -> None:
@@ -582,7 +579,7 @@ class Courier:
             await self._hint.wait()
             if len(self._flights) > FEW:
                 # One request for all that end within a moment; alone, nobody is kept waiting.
-                await self._pause(gather)
+                await asyncio.sleep(gather)
             self._hint.clear()
             hinted = [prompt_id for prompt_id in self._hinted if prompt_id in self._flights]
             self._hinted.clear()
@@ -678,7 +675,7 @@ class Courier:
                 break
             except BackendUnreachable:
                 self._home.trouble()
-                await self._pause(SECOND_LOOK)
+                await asyncio.sleep(SECOND_LOOK)
                 await self._online.wait()
         crash_point("file fetched")
         return OutputFile(
@@ -717,13 +714,13 @@ class Courier:
             while not flight.settled.is_set():
                 if flight.state is PromptStatus.SENDING or not self._home.online:
                     # Its fate is decided by the sender first; a server that is away is asked later.
-                    await self._pause(0.05)
+                    await asyncio.sleep(0.05)
                     continue
                 try:
                     result = await self._client.cancel(flight.prompt_id)
                 except BackendError:
                     self._home.trouble()
-                    await self._pause(PEEK)
+                    await asyncio.sleep(PEEK)
                     continue
                 if result is CancelResult.REMOVED:
                     # A pending prompt that was deleted leaves no event and no history behind.
