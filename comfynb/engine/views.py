@@ -6,9 +6,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from comfynb.models import JobStatus
+from comfynb.models import DataType, JobStatus
 
-__all__ = ["BackendView", "ImageView", "JobView", "NodeView", "Watchable"]
+__all__ = [
+    "BackendView",
+    "ImageView",
+    "JobView",
+    "NodeView",
+    "PortView",
+    "PortsView",
+    "Watchable",
+]
 
 V_co = TypeVar("V_co", covariant=True)
 
@@ -37,6 +45,25 @@ class NodeView:
     step: str | None
     backend: str | None
     error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PortView:
+    """One port of a canvas node: ``name`` is what connections say, ``label`` what people read."""
+
+    name: str
+    label: str
+    data_type: DataType
+    required: bool = False
+    """An input that must be connected (or set) before the graph can run."""
+
+
+@dataclass(frozen=True, slots=True)
+class PortsView:
+    """The ports of one canvas node, in the order in which they are drawn."""
+
+    inputs: tuple[PortView, ...] = ()
+    outputs: tuple[PortView, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

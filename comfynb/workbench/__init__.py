@@ -3,7 +3,8 @@
 from comfynb.workbench.backends import Backend, Backends
 from comfynb.workbench.core import Workbench
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs, Outputs, StoppedWaiting
-from comfynb.workbench.workflows import Parameters, Workflow, Workflows
+from comfynb.workbench.library import Workflows
+from comfynb.workbench.workflows import Parameters, Workflow
 
 __all__ = [
     "Backend",

@@ -35,7 +35,7 @@ from comfynb.models import (
 from comfynb.store import Store, Table, open_store
 from comfynb.workbench.backends import Backend, Backends, credentials_for, secret_of
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs
-from comfynb.workbench.workflows import Workflows
+from comfynb.workbench.library import Workflows
 
 __all__ = ["Workbench"]
 

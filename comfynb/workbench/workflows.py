@@ -1,4 +1,4 @@
-"""``wf`` and ``wb.workflows``: a workflow with its parameters, its form, and Run."""
+"""``wf``: a workflow with its parameters, its form, and Run."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfynb.comfy.check import check_prompt, missing_classes
 from comfynb.comfy.convert import ConversionReport, convert
 from comfynb.comfy.keys import ParameterKeys, parameter_keys
-from comfynb.comfy.load import LoadedWorkflow, load_workflow
+from comfynb.comfy.load import LoadedWorkflow
 from comfynb.comfy.object_info import ObjectInfo
 from comfynb.comfy.parameters import parameter_for, propose_parameters
 from comfynb.comfy.problems import Problem
@@ -21,7 +21,6 @@ from comfynb.models import (
     ParamType,
     WorkflowDefinition,
     WorkflowVersion,
-    new_id,
     utcnow,
 )
 from comfynb.widgets import ParameterForm, mimebundle, parameters_table, shared_view
@@ -30,7 +29,7 @@ from comfynb.workbench.jobs import JobHandle, JobList
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
 
-__all__ = ["Parameters", "Workflow", "Workflows"]
+__all__ = ["Parameters", "Workflow"]
 
 FILE_TYPES = frozenset({ParamType.IMAGE_PATH, ParamType.VIDEO_PATH})
 
@@ -410,63 +409,6 @@ class Workflow:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         form = shared_view(self, self.form)
         return mimebundle(form, repr(self), form.static_html())
-
-
-class Workflows:
-    """``wb.workflows``: load from a file, find those that were used or saved before."""
-
-    def __init__(self, workbench: "Workbench") -> None:
-        self._workbench = workbench
-
-    def load(self, source: Any, *, name: str | None = None) -> Workflow:
-        """Read a workflow: UI or API format, from a file, a dict, JSON text, or a picture or video
-        that carries one.
-
-        The same name again is the same workflow, in a new version if its content changed.
-
-        Raises:
-            NotAWorkflow: the file is not there, or holds no workflow; the message says what it is.
-        """
-        loaded = load_workflow(source)
-        title = name or loaded.name or "workflow"
-        known = self._stored(title)
-        definition = WorkflowDefinition(
-            id=known.id if known else new_id(),
-            name=title,
-            workflow_json={},
-            api_json={},
-            created_at=known.created_at if known else utcnow(),
-        )
-        return Workflow(self._workbench, definition, loaded)
-
-    def _stored(self, name: str) -> WorkflowDefinition | None:
-        found = self._workbench.store.find(WorkflowDefinition, where={"name": name}).result()
-        return found[0] if found else None
-
-    def __getitem__(self, name: str) -> Workflow:
-        known = self._stored(name)
-        if known is None:
-            names = ", ".join(self._names()) or "none yet"
-            raise NotFound(f"No workflow {name!r} was saved; there are: {names}.")
-        return Workflow(self._workbench, known, None)
-
-    def __iter__(self) -> Iterator[Workflow]:
-        for definition in self._workbench.store.find(WorkflowDefinition, order_by="name").result():
-            yield Workflow(self._workbench, definition, None)
-
-    def __len__(self) -> int:
-        return self._workbench.store.count(WorkflowDefinition).result()
-
-    def _names(self) -> list[str]:
-        return [workflow.name for workflow in self]
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return self._names()
-
-    def __repr__(self) -> str:
-        return "\n".join(repr(workflow) for workflow in self) or (
-            'no workflows yet: wf = wb.workflows.load("portrait.json")'
-        )
 
 
 def _classes(prompt: Mapping[str, Any]) -> set[str]:
