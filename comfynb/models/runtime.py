@@ -1,4 +1,4 @@
-"""What comfynb records besides the seeds' models: attempts, files, events, versions, owners."""
+"""What comfynb records besides the seeds' models: attempts, files, events, versions, presets."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -23,6 +23,7 @@ __all__ = [
     "ObjectInfoRecord",
     "OutputFile",
     "OwnerRecord",
+    "PresetRecord",
     "PromptRecord",
     "PromptStatus",
     "WorkflowVersion",
@@ -144,6 +145,23 @@ class WorkflowVersion(StoredModel):
     created_at: UtcDatetime = Field(default_factory=utcnow)
     workflow_json: JsonObject = Field(default_factory=dict)
     api_json: JsonObject = Field(default_factory=dict)
+
+
+class PresetRecord(StoredModel):
+    """Values for a workflow's parameters under a name, to be used again."""
+
+    table_name: ClassVar[str] = "presets"
+    primary_key: ClassVar[tuple[str, ...]] = ("workflow_id", "name")
+    foreign_keys: ClassVar[Mapping[str, ForeignKey]] = {
+        "workflow_id": ForeignKey("workflows", on_delete="cascade")
+    }
+
+    workflow_id: Name
+    name: Name
+    parameter_values: JsonObject = Field(default_factory=dict)
+    """By place, ``"node id.input"``: parameters may be renamed, their places stay."""
+    created_at: UtcDatetime = Field(default_factory=utcnow)
+    updated_at: UtcDatetime = Field(default_factory=utcnow)
 
 
 class ObjectInfoRecord(StoredModel):

@@ -88,6 +88,8 @@ class ExposedParameter(ComfynbModel):
     constraints: ParamConstraints | None = None
     order: int = 0
     """Position in forms."""
+    group: str = ""
+    """Heading under which forms show it; empty where it has none. Not in the seed."""
 
 
 def _check_base64(value: str) -> str:

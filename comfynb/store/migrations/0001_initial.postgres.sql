@@ -3,6 +3,7 @@
 alter table object_infos add foreign key (backend_id) references backends (id) on delete cascade;
 alter table workflow_versions
     add foreign key (workflow_id) references workflows (id) on delete cascade;
+alter table presets add foreign key (workflow_id) references workflows (id) on delete cascade;
 alter table node_executions add foreign key (job_id) references jobs (id) on delete cascade;
 alter table prompts
     add foreign key (job_id) references jobs (id) on delete cascade,

@@ -51,6 +51,15 @@ create table workflow_versions (
     api_json {json} not null
 );
 
+create table presets (
+    workflow_id text not null,
+    name text not null,
+    parameter_values {json} not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    primary key (workflow_id, name)
+);
+
 create table projects (
     id text primary key,
     name text not null,

@@ -30,6 +30,7 @@ CREATE UNIQUE INDEX node_executions_pkey ON public.node_executions USING btree (
 CREATE UNIQUE INDEX object_infos_pkey ON public.object_infos USING btree (backend_id)
 CREATE UNIQUE INDEX output_files_pkey ON public.output_files USING btree (prompt_id, node_id, kind, index)
 CREATE UNIQUE INDEX owners_pkey ON public.owners USING btree (id)
+CREATE UNIQUE INDEX presets_pkey ON public.presets USING btree (workflow_id, name)
 CREATE UNIQUE INDEX projects_pkey ON public.projects USING btree (id)
 CREATE UNIQUE INDEX prompts_pkey ON public.prompts USING btree (prompt_id)
 CREATE UNIQUE INDEX schema_version_pkey ON public.schema_version USING btree (version)
@@ -265,6 +266,13 @@ owners.label text not null
 owners.pid bigint not null
 owners.started_at timestamp with time zone not null
 owners: PRIMARY KEY (id)
+presets.created_at timestamp with time zone not null
+presets.name text not null
+presets.parameter_values text not null
+presets.updated_at timestamp with time zone not null
+presets.workflow_id text not null
+presets: FOREIGN KEY (workflow_id) REFERENCES workflows(id) ON DELETE CASCADE
+presets: PRIMARY KEY (workflow_id, name)
 projects.canvas_layout text not null
 projects.created_at timestamp with time zone not null
 projects.description text not null
