@@ -1,6 +1,6 @@
 """What the widgets are told: frozen snapshots of jobs and backends, and how to watch them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,11 +10,13 @@ from comfynb.models import DataType, JobStatus
 
 __all__ = [
     "BackendView",
+    "CandidateView",
     "ImageView",
     "JobView",
     "NodeView",
     "PortView",
     "PortsView",
+    "QuestionView",
     "Watchable",
 ]
 
@@ -36,7 +38,11 @@ class ImageView:
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One canvas node's execution: status, progress 0-100, current step ("KSampler: 15/30")."""
+    """One canvas node in a job: status, progress 0-100, current step ("KSampler: 15/30").
+
+    A node that runs once for each of several items is shown as one: ``runs`` and ``runs_done``
+    count its executions.
+    """
 
     canvas_node_id: str
     title: str
@@ -45,6 +51,43 @@ class NodeView:
     step: str | None
     backend: str | None
     error: str | None
+    """One sentence; for a skipped node, why it was skipped."""
+    traceback: str | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    runs: int = 1
+    runs_done: int = 0
+    images: tuple[ImageView, ...] = ()
+    """The files that it has left so far."""
+    preview: bytes | None = None
+    preview_type: str = "image/jpeg"
+    input_data: Mapping[str, object] = field(default_factory=dict)
+    output_data: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """A backend that may be answered with: ``problem`` says why it cannot run the node now."""
+
+    backend_id: str
+    name: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionView:
+    """A node waits because its preferred backend cannot run it: which one shall take its place?"""
+
+    job_id: str
+    execution_id: str
+    canvas_node_id: str
+    node_title: str
+    preferred: str
+    """The preferred backend's name."""
+    reason: str
+    """Why it cannot run the node, as the end of a sentence."""
+    candidates: tuple[CandidateView, ...] = ()
+    """Backends other than the preferred one; those that can run it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +99,8 @@ class PortView:
     data_type: DataType
     required: bool = False
     """An input that must be connected (or set) before the graph can run."""
+    many: bool = False
+    """An input that takes any number of connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +134,8 @@ class JobView:
     queue_position: int | None = None
     note: str | None = None
     """What happens right now in words, e.g. "waiting for a free backend"."""
+    questions: tuple[QuestionView, ...] = ()
+    """Nodes that wait for somebody to choose a backend."""
 
 
 @dataclass(frozen=True, slots=True)

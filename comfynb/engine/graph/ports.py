@@ -1,0 +1,447 @@
+"""The typed ports of canvas nodes: what can be connected to what."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from comfynb.comfy.keys import parameter_keys
+from comfynb.comfy.object_info import InputSpec, NodeClass, ObjectInfo
+from comfynb.engine.views import PortsView, PortView
+from comfynb.models import (
+    CanvasNode,
+    DataType,
+    ExposedParameter,
+    NodeType,
+    ParamType,
+    WorkflowDefinition,
+)
+
+__all__ = [
+    "TRIGGER",
+    "WorkflowInput",
+    "WorkflowOutput",
+    "WorkflowPorts",
+    "compatible",
+    "find_input",
+    "find_output",
+    "output_count",
+    "ports_of",
+    "workflow_ports",
+]
+
+TRIGGER: Final = "trigger"
+"""The input port that carries order only; every node that can wait has it."""
+DONE: Final = "done"
+"""The output port of a WORKFLOW that carries order only."""
+MOST_PORTS: Final = 64
+"""A FANOUT or MERGE has at most so many numbered ports."""
+
+# ComfyUI's loaders that read "name [output]" as well as names in the input folder. Any other class
+# may look for the words in its input folder and refuse them, so its files are uploaded.
+_ANNOTATED: Final = frozenset(
+    {"LoadImage", "LoadImageMask", "LoadImageOutput", "LoadVideo", "LoadAudio", "LoadLatent"}
+)
+_LOADERS: Final[Mapping[tuple[str, str], DataType]] = {
+    ("LoadImage", "image"): DataType.IMAGE,
+    ("LoadImageMask", "image"): DataType.IMAGE,
+    ("LoadImageOutput", "image"): DataType.IMAGE,
+    ("LoadVideo", "file"): DataType.VIDEO,
+    ("VHS_LoadVideo", "video"): DataType.VIDEO,
+    ("LoadLatent", "latent"): DataType.LATENT,
+}
+_SAVERS: Final[Mapping[str, DataType]] = {
+    "SaveImage": DataType.IMAGE,
+    "PreviewImage": DataType.IMAGE,
+    "SaveAnimatedWEBP": DataType.VIDEO,
+    "SaveAnimatedPNG": DataType.VIDEO,
+    "SaveWEBM": DataType.VIDEO,
+    "SaveVideo": DataType.VIDEO,
+    "VHS_VideoCombine": DataType.VIDEO,
+    "SaveLatent": DataType.LATENT,
+}
+_UPLOADS: Final[Mapping[str, DataType]] = {
+    "image": DataType.IMAGE,
+    "video": DataType.VIDEO,
+    "audio": DataType.ANY,
+    "file": DataType.ANY,
+}
+_FLOWING: Final[Mapping[str, DataType]] = {
+    "IMAGE": DataType.IMAGE,
+    "VIDEO": DataType.VIDEO,
+    "LATENT": DataType.LATENT,
+}
+_FILE_PARAMETERS: Final = {
+    ParamType.IMAGE_PATH: DataType.IMAGE,
+    ParamType.VIDEO_PATH: DataType.VIDEO,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowInput:
+    """One thing of a workflow that a connection can set: a loader's file, or a parameter."""
+
+    name: str
+    """The port's name."""
+    label: str
+    data_type: DataType
+    node_id: str
+    """ComfyUI's node id."""
+    input_name: str
+    param: str = ""
+    """The parameter's type ("int", "float", ...); "file" where a file is wanted."""
+    annotated: bool = False
+    """Whether the loader reads "name [output]"."""
+    required: bool = False
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether it is a loader's file name rather than a value."""
+        return self.param == "file"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowOutput:
+    """One output node of a workflow."""
+
+    name: str
+    label: str
+    data_type: DataType
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPorts:
+    """What one version of a workflow takes and gives; frozen into a job's snapshot as JSON."""
+
+    name: str
+    """What people call the workflow."""
+    inputs: tuple[WorkflowInput, ...] = ()
+    outputs: tuple[WorkflowOutput, ...] = ()
+
+    def input(self, port: str) -> WorkflowInput | None:
+        """The input of that name; "input" means the only file input where there is one."""
+        for each in self.inputs:
+            if each.name == port:
+                return each
+        files = [each for each in self.inputs if each.takes_files]
+        return files[0] if port == "input" and len(files) == 1 else None
+
+    def output(self, port: str) -> WorkflowOutput | None:
+        """The output of that name; "output" means the only one where there is one."""
+        for each in self.outputs:
+            if each.name == port:
+                return each
+        return self.outputs[0] if port == "output" and len(self.outputs) == 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """As :meth:`from_json` reads it."""
+        return {
+            "name": self.name,
+            "inputs": [
+                {
+                    "name": each.name,
+                    "label": each.label,
+                    "type": each.data_type.value,
+                    "node": each.node_id,
+                    "input": each.input_name,
+                    "param": each.param,
+                    "annotated": each.annotated,
+                    "required": each.required,
+                }
+                for each in self.inputs
+            ],
+            "outputs": [
+                {
+                    "name": each.name,
+                    "label": each.label,
+                    "type": each.data_type.value,
+                    "node": each.node_id,
+                }
+                for each in self.outputs
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what a snapshot holds."""
+        return cls(
+            str(data.get("name", "workflow")),
+            tuple(
+                WorkflowInput(
+                    each["name"],
+                    each["label"],
+                    DataType(each["type"]),
+                    each["node"],
+                    each["input"],
+                    each.get("param", ""),
+                    bool(each.get("annotated")),
+                    bool(each.get("required")),
+                )
+                for each in data.get("inputs", ())
+            ),
+            tuple(
+                WorkflowOutput(each["name"], each["label"], DataType(each["type"]), each["node"])
+                for each in data.get("outputs", ())
+            ),
+        )
+
+
+def workflow_ports(
+    definition: WorkflowDefinition, object_info: Mapping[str, Any] | ObjectInfo | None = None
+) -> WorkflowPorts:
+    """The ports of a workflow: files of its loaders, its exposed parameters, its output nodes.
+
+    Names are stable: a parameter's key (``steps``), else the node's title and id
+    (``load_image_12``). Without ``object_info`` only ComfyUI's own loaders and savers are known.
+    """
+    info = object_info if isinstance(object_info, ObjectInfo) else ObjectInfo(object_info or {})
+    prompt = definition.api_json
+    inputs: dict[tuple[str, str], WorkflowInput] = {}
+    for key, parameter in parameter_keys(definition.exposed_parameters).items():
+        place = (parameter.node_id, parameter.field_name)
+        inputs[place] = _parameter_port(key, parameter, prompt, info)
+    for node_id, node in prompt.items():
+        for name, data_type in _loader_inputs(node, info):
+            if (node_id, name) not in inputs:
+                inputs[node_id, name] = WorkflowInput(
+                    f"{_slug(_title(node_id, node))}_{_slug(node_id)}",
+                    _title(node_id, node),
+                    data_type,
+                    node_id,
+                    name,
+                    "file",
+                    str(node.get("class_type")) in _ANNOTATED,
+                    _is_open(node, name, info),
+                )
+    files_first = sorted(inputs.values(), key=lambda each: not each.takes_files)
+    return WorkflowPorts(
+        definition.name, _unique(files_first), tuple(_workflow_outputs(prompt, info))
+    )
+
+
+def _parameter_port(
+    key: str, parameter: ExposedParameter, prompt: Mapping[str, Any], info: ObjectInfo
+) -> WorkflowInput:
+    node = prompt.get(parameter.node_id, {})
+    loads = dict(_loader_inputs(node, info))
+    data_type = loads.get(parameter.field_name) or _FILE_PARAMETERS.get(parameter.param_type)
+    return WorkflowInput(
+        key,
+        parameter.display_name,
+        data_type or DataType.ANY,
+        parameter.node_id,
+        parameter.field_name,
+        "file" if data_type is not None else parameter.param_type.value,
+        str(node.get("class_type")) in _ANNOTATED,
+        data_type is not None and _is_open(node, parameter.field_name, info),
+    )
+
+
+def _loader_inputs(node: Mapping[str, Any], info: ObjectInfo) -> Iterator[tuple[str, DataType]]:
+    name = str(node.get("class_type"))
+    known = info.node(name)
+    for field, value in node.get("inputs", {}).items():
+        if isinstance(value, list):
+            continue
+        spec = known.inputs.get(field) if known is not None else None
+        data_type = _LOADERS.get((name, field))
+        if data_type is None and spec is not None and spec.upload is not None:
+            data_type = _UPLOADS.get(spec.upload)
+        if data_type is not None:
+            yield field, data_type
+
+
+def _is_open(node: Mapping[str, Any], field: str, info: ObjectInfo) -> bool:
+    """Whether the workflow itself names no file that could be loaded."""
+    value = node.get("inputs", {}).get(field)
+    if not isinstance(value, str) or not value:
+        return True
+    known = info.node(str(node.get("class_type")))
+    spec: InputSpec | None = known.inputs.get(field) if known is not None else None
+    if spec is None or spec.choices is None or re.search(r" \[(input|output|temp)\]$", value):
+        return False
+    return value not in spec.choices
+
+
+def _workflow_outputs(prompt: Mapping[str, Any], info: ObjectInfo) -> Iterator[WorkflowOutput]:
+    for node_id, node in prompt.items():
+        name = str(node.get("class_type"))
+        known = info.node(name)
+        if name in _SAVERS or (known is not None and known.is_output):
+            title = _title(node_id, node)
+            data_type = _SAVERS.get(name) or _saved_type(known)
+            yield WorkflowOutput(f"{_slug(title)}_{_slug(node_id)}", title, data_type, node_id)
+
+
+def _saved_type(known: NodeClass | None) -> DataType:
+    """What an output node of a foreign class is likely to leave: what it takes."""
+    types = [_FLOWING[s.type] for s in known.inputs.values() if s.type in _FLOWING] if known else []
+    return types[0] if len(set(types)) == 1 else DataType.ANY
+
+
+def _title(node_id: str, node: Mapping[str, Any]) -> str:
+    return str((node.get("_meta") or {}).get("title") or node.get("class_type") or node_id)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_") or "node"
+
+
+def _unique(inputs: list[WorkflowInput]) -> tuple[WorkflowInput, ...]:
+    """Loaders of one node with two file inputs, or a title that reads as another's key."""
+    taken: set[str] = {TRIGGER}
+    result = []
+    for each in inputs:
+        name, number = each.name, 1
+        while name in taken:
+            number += 1
+            name = f"{each.name}_{number}"
+        taken.add(name)
+        result.append(
+            each
+            if name == each.name
+            else WorkflowInput(
+                name,
+                each.label,
+                each.data_type,
+                each.node_id,
+                each.input_name,
+                each.param,
+                each.annotated,
+                each.required,
+            )
+        )
+    return tuple(result)
+
+
+_WAITS = PortView(TRIGGER, "after", DataType.TRIGGER, many=True)
+
+
+def ports_of(node: CanvasNode, workflow: WorkflowPorts | None = None) -> PortsView:
+    """The ports of a canvas node, in the order in which they are drawn.
+
+    ``workflow`` is what :func:`workflow_ports` says of the node's workflow; in a job's snapshot
+    the node's own config holds it.
+    """
+    match node.node_type:
+        case NodeType.WORKFLOW:
+            return _workflow_node(node, workflow)
+        case NodeType.CONDITION:
+            return PortsView(
+                (_data("input", "input"), _WAITS),
+                (
+                    PortView("true", _label(node, "true_label", "true"), DataType.ANY),
+                    PortView("false", _label(node, "false_label", "false"), DataType.ANY),
+                ),
+            )
+        case NodeType.FANOUT:
+            outputs = (f"output_{number}" for number in range(1, output_count(node) + 1))
+            return PortsView(
+                (_data("input", "input"), _WAITS),
+                tuple(PortView(name, name[7:], DataType.ANY) for name in outputs),
+            )
+        case NodeType.MERGE:
+            return PortsView((*_merge_inputs(node), _WAITS), (_out("output"),))
+        case NodeType.INPUT:
+            label = _label(node, "name", "output")
+            return PortsView((), (PortView("output", label, _declared(node)),))
+        case NodeType.OUTPUT:
+            return PortsView((_data("input", "input"), _WAITS), ())
+
+
+def _workflow_node(node: CanvasNode, workflow: WorkflowPorts | None) -> PortsView:
+    known = _known(node, workflow)
+    if known is None:
+        return PortsView((_WAITS,), (PortView(DONE, "done", DataType.TRIGGER),))
+    given = node.config.get("values")
+    values = given if isinstance(given, dict) else {}
+    inputs = tuple(
+        PortView(i.name, i.label, i.data_type, required=i.required and i.name not in values)
+        for i in known.inputs
+    )
+    outputs = tuple(PortView(o.name, o.label, o.data_type) for o in known.outputs)
+    return PortsView((*inputs, _WAITS), (*outputs, PortView(DONE, "done", DataType.TRIGGER)))
+
+
+def _merge_inputs(node: CanvasNode) -> tuple[PortView, ...]:
+    count = node.config.get("input_count")
+    if count is None:
+        return (PortView("input", "inputs", DataType.ANY, required=True, many=True),)
+    return tuple(_data(f"input_{number}", str(number)) for number in range(1, _count(count, 2) + 1))
+
+
+def output_count(node: CanvasNode) -> int:
+    """How many outputs a FANOUT has; 2 where its config says nothing that can be used."""
+    return _count(node.config.get("output_count"), 2)
+
+
+def _count(value: object, default: int) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_PORTS:
+        return value
+    return default
+
+
+def _declared(node: CanvasNode) -> DataType:
+    try:
+        return DataType(node.config.get("data_type", "any"))
+    except ValueError:
+        return DataType.ANY
+
+
+def _label(node: CanvasNode, key: str, default: str) -> str:
+    value = node.config.get(key)
+    return value if isinstance(value, str) and value else default
+
+
+def _data(name: str, label: str) -> PortView:
+    return PortView(name, label, DataType.ANY, required=True)
+
+
+def _out(name: str) -> PortView:
+    return PortView(name, name, DataType.ANY)
+
+
+def compatible(source: DataType, target: DataType) -> bool:
+    """Whether an output of type ``source`` may be connected to an input of type ``target``.
+
+    Order can be taken from any output, but an output that carries order only gives no data.
+    """
+    if target is DataType.TRIGGER:
+        return True
+    if source is DataType.TRIGGER:
+        return False
+    return source is target or DataType.ANY in {source, target}
+
+
+def find_input(node: CanvasNode, workflow: WorkflowPorts | None, port: str) -> PortView | None:
+    """The input port that a connection means by ``port``, or None.
+
+    "input" also means a workflow's only file input.
+    """
+    ports = ports_of(node, workflow).inputs
+    known = _known(node, workflow)
+    alias = known.input(port) if known is not None else None
+    return _find(ports, alias.name if alias is not None else port)
+
+
+def find_output(node: CanvasNode, workflow: WorkflowPorts | None, port: str) -> PortView | None:
+    """The output port that a connection means by ``port``, or None.
+
+    "output" also means a workflow's only output node.
+    """
+    ports = ports_of(node, workflow).outputs
+    known = _known(node, workflow)
+    alias = known.output(port) if known is not None else None
+    return _find(ports, alias.name if alias is not None else port)
+
+
+def _known(node: CanvasNode, workflow: WorkflowPorts | None) -> WorkflowPorts | None:
+    if node.node_type is not NodeType.WORKFLOW or workflow is not None:
+        return workflow
+    frozen = node.config.get("ports")
+    return WorkflowPorts.from_json(frozen) if isinstance(frozen, dict) else None
+
+
+def _find(ports: tuple[PortView, ...], name: str) -> PortView | None:
+    return next((port for port in ports if port.name == name), None)
