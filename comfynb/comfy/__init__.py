@@ -1,9 +1,10 @@
 """Talks to ComfyUI servers, and turns workflows into the prompts that they run."""
 
 from comfynb.comfy.address import Address, parse_address
+from comfynb.comfy.builder import NodeRef, PromptBuilder
 from comfynb.comfy.check import check_prompt, missing_classes, missing_files, output_nodes
 from comfynb.comfy.client import ComfyClient
-from comfynb.comfy.compare import Difference, diff_prompts, same_prompt
+from comfynb.comfy.compare import same_prompt
 from comfynb.comfy.convert import (
     Conversion,
     ConversionReport,
@@ -24,6 +25,7 @@ from comfynb.comfy.credentials import (
     Secret,
     TokenAuth,
 )
+from comfynb.comfy.difference import Difference, WorkflowDiff, diff_prompts, diff_workflows
 from comfynb.comfy.dynamic_prompts import open_choices, resolve_dynamic_prompts
 from comfynb.comfy.events import (
     Connected,
@@ -108,6 +110,7 @@ __all__ = [
     "NodeClass",
     "NodeFailure",
     "NodeProgress",
+    "NodeRef",
     "NodeState",
     "ObjectInfo",
     "OutputSpec",
@@ -115,6 +118,7 @@ __all__ = [
     "Preview",
     "Problem",
     "Progress",
+    "PromptBuilder",
     "PromptState",
     "Queue",
     "QueueItem",
@@ -127,11 +131,13 @@ __all__ = [
     "TextOutput",
     "TokenAuth",
     "Unknown",
+    "WorkflowDiff",
     "apply_parameters",
     "check_prompt",
     "check_value",
     "convert",
     "diff_prompts",
+    "diff_workflows",
     "dynamic_choices",
     "explain_refusal",
     "find_cycle",

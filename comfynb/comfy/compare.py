@@ -1,4 +1,4 @@
-"""Compares two prompts: whether they are the same graph under other node ids, and what differs."""
+"""Compares two prompts: whether they are the same graph under other node ids."""
 
 import hashlib
 import json
@@ -9,9 +9,8 @@ from typing import Any
 
 from comfynb.comfy.graph import is_link
 from comfynb.comfy.object_info import as_object_info
-from comfynb.comfy.problems import node_label, shorten
 
-__all__ = ["Difference", "diff_prompts", "match_prompts", "same_prompt"]
+__all__ = ["match_prompts", "plain", "same_prompt"]
 
 Renaming = dict[str, str]
 
@@ -67,20 +66,20 @@ def _reduce(prompt: Mapping[str, Any], object_info: Mapping[str, Any] | None) ->
             if is_link(value) and value[0] in prompt:
                 links.append((name, int(value[1]), value[0]))
             else:
-                values[name] = _plain(value)
+                values[name] = plain(value)
         label = json.dumps([class_type, values], sort_keys=True, ensure_ascii=False)
         reduced[node_id] = _Node(label, tuple(sorted(links)))
     return reduced
 
 
-def _plain(value: Any) -> Any:
-    """Write whole floats as ints, as JavaScript does."""
+def plain(value: Any) -> Any:
+    """Write whole floats as ints, as JavaScript does, at any depth."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     return value
 
 
@@ -141,67 +140,3 @@ def _verify(ours: dict[str, _Node], theirs: dict[str, _Node], renaming: Renaming
         == theirs[renaming[node_id]].links
         for node_id, node in ours.items()
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One change from one prompt to another; ``input`` is empty for a whole node."""
-
-    kind: str
-    """``added``, ``removed``, ``class``, ``title`` or ``input``."""
-    node_id: str
-    title: str
-    input: str = ""
-    before: Any = None
-    after: Any = None
-    text: str = ""
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def diff_prompts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
-    """List what changed between two versions of a prompt, node by node in the order of the ids."""
-    found: list[Difference] = []
-    for node_id in dict.fromkeys((*before, *after)):
-        old, new = before.get(node_id), after.get(node_id)
-        prompt = after if new is not None else before
-        label, title = node_label(prompt, node_id), _title(new if new is not None else old)
-        if old is None or new is None:
-            kind = "added" if old is None else "removed"
-            found.append(Difference(kind, node_id, title, text=f"{label} was {kind}."))
-            continue
-        if old.get("class_type") != new.get("class_type"):
-            was, now = old.get("class_type"), new.get("class_type")
-            text = f"{label}: class {shorten(was)} became {shorten(now)}."
-            found.append(Difference("class", node_id, title, "", was, now, text))
-        if _title(old) != title:
-            text = f"{label}: its title was {shorten(_title(old))}."
-            found.append(Difference("title", node_id, title, "", _title(old), title, text))
-        ours, theirs = old.get("inputs") or {}, new.get("inputs") or {}
-        for name in dict.fromkeys((*ours, *theirs)):
-            was, now = ours.get(name), theirs.get(name)
-            if name in ours and name in theirs and _key(was) == _key(now):
-                continue
-            text = (
-                f"{label}: {name}: {_shown(before, name in ours, was)} → "
-                f"{_shown(after, name in theirs, now)}."
-            )
-            found.append(Difference("input", node_id, title, name, was, now, text))
-    return found
-
-
-def _key(value: Any) -> str:
-    return json.dumps(_plain(value), sort_keys=True)
-
-
-def _title(node: Any) -> str:
-    meta = node.get("_meta") if isinstance(node, Mapping) else None
-    title = meta.get("title") if isinstance(meta, Mapping) else None
-    return title if isinstance(title, str) else str(node.get("class_type", ""))
-
-
-def _shown(prompt: Mapping[str, Any], there: bool, value: Any) -> str:
-    if not there:
-        return "nothing"
-    return f"link from {node_label(prompt, value[0])}" if is_link(value) else shorten(value)

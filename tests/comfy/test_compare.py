@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfynb.comfy.compare import diff_prompts, match_prompts, same_prompt
+from comfynb.comfy.compare import match_prompts, same_prompt
+from comfynb.comfy.difference import diff_prompts
 
 
 def node(class_type: str, **inputs: Any) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from comfynb.comfy.check import check_prompt, missing_classes, missing_files
-from comfynb.comfy.compare import diff_prompts, same_prompt
+from comfynb.comfy.compare import same_prompt
 from comfynb.comfy.convert import is_api_prompt
+from comfynb.comfy.difference import diff_prompts
 from comfynb.comfy.dynamic_prompts import resolve_dynamic_prompts
 from comfynb.comfy.graph import find_cycle, is_link, links_of
 from comfynb.comfy.keys import parameter_keys
