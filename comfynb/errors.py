@@ -6,6 +6,7 @@ The tree::
     ├── UsageError               the call itself is wrong (unknown name, wrong state)
     │   └── NotFound             a name or id that the Workbench does not know
     ├── InvalidValue             a parameter value that its constraints refuse
+    │   └── ExpressionError      a condition's expression that cannot be read or evaluated
     ├── WorkflowError            a workflow that cannot be used
     │   ├── NotAWorkflow         the file or value holds no ComfyUI workflow
     │   └── UnknownNodeClass     the backend has no such node class
@@ -36,6 +37,7 @@ __all__ = [
     "BackendError",
     "BackendUnreachable",
     "ComfynbError",
+    "ExpressionError",
     "InvalidValue",
     "JobCancelled",
     "JobError",
@@ -76,6 +78,10 @@ class NotFound(UsageError, LookupError):
 
 class InvalidValue(ComfynbError, ValueError):
     """A parameter value that its constraints refuse."""
+
+
+class ExpressionError(InvalidValue):
+    """A condition's expression that cannot be read or evaluated; the message says where."""
 
 
 class WorkflowError(ComfynbError):
