@@ -10,11 +10,13 @@ from comfynb.comfy.problems import shorten, suggest
 from comfynb.errors import NotFound, UsageError
 from comfynb.models import ExposedParameter
 
-__all__ = ["ParameterKeys", "parameter_keys"]
+__all__ = ["RESERVED", "ParameterKeys", "parameter_keys"]
 
 _NOT_IN_NAMES = re.compile(r"[^0-9a-z]+")
 _LONGEST = 64
 _SAYS_NOTHING = {"value"}
+RESERVED = frozenset({"self", "values", "backend", "fallback", "dynamic_seed", "name"})
+"""Keywords that ``wf.run`` and its kin have themselves."""
 
 
 class ParameterKeys(dict[str, ExposedParameter]):
@@ -106,4 +108,4 @@ def _slug(text: str) -> str:
     words = _NOT_IN_NAMES.sub("_", plain).strip("_") or "value"
     if words[0].isdigit():
         words = f"n{words}"
-    return f"{words}_" if keyword.iskeyword(words) else words
+    return f"{words}_" if keyword.iskeyword(words) or words in RESERVED else words

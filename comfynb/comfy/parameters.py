@@ -1,36 +1,25 @@
 """Parameters of a prompt: which inputs a person may want to set, and what each may be set to."""
 
 import copy
-import math
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from comfynb.comfy.check import output_nodes, reachable
 from comfynb.comfy.convert.api import promoted_inputs, promotions
 from comfynb.comfy.declared import declared_input, declared_inputs
-from comfynb.comfy.naming import Naming, field_label, one_line
-from comfynb.comfy.object_info import DYNAMIC_COMBO, InputSpec, ObjectInfo, as_object_info
-from comfynb.comfy.problems import node_label, node_title, shorten, suggest
+from comfynb.comfy.describe import describe_input, parameter_id, simple_inputs, type_of
+from comfynb.comfy.keys import parameter_keys
+from comfynb.comfy.naming import Naming, field_label
+from comfynb.comfy.object_info import InputSpec, ObjectInfo, as_object_info
+from comfynb.comfy.problems import node_label, shorten, suggest
 from comfynb.comfy.ranking import LAST, rank_of
 from comfynb.comfy.values import check_value
 from comfynb.errors import NotFound, UsageError
-from comfynb.models import ExposedParameter, ParamConstraints, ParamType
+from comfynb.models import ExposedParameter
 
 __all__ = ["apply_parameters", "parameter_for", "parameter_id", "propose_parameters"]
 
-_NAMESPACE = uuid.UUID("6a0f3c1e-5b0d-5a53-9f0e-3d1c5a1b7c11")
-_EXTENSIONS = {
-    "image": [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tiff"],
-    "video": [".mp4", ".webm", ".mkv", ".mov", ".avi", ".gif"],
-    "audio": [".mp3", ".wav", ".flac", ".ogg", ".opus", ".m4a"],
-}
 _MOST_OTHERS = 12
-
-
-def parameter_id(node_id: str, field: str) -> str:
-    """The id that a parameter of this input always has."""
-    return str(uuid.uuid5(_NAMESPACE, f"{node_id}\n{field}"))
 
 
 def propose_parameters(
@@ -60,7 +49,7 @@ def propose_parameters(
     for place, node_id in enumerate(running):
         # What is wanted comes before what is not.
         second = int(naming.role(node_id) == "negative")
-        for index, (name, spec) in enumerate(_simple_inputs(prompt, node_id, info)):
+        for index, (name, spec) in enumerate(simple_inputs(prompt, node_id, info)):
             if (node_id, name) not in chosen:
                 rank = rank_of(prompt, node_id, spec)
                 ranked.append(((rank, second, place, index), node_id, spec))
@@ -73,7 +62,7 @@ def propose_parameters(
     found += [(node_id, spec) for _, node_id, spec in ranked]
     labels = naming.labels([(node_id, spec.name) for node_id, spec in found])
     return [
-        _parameter(prompt, node_id, spec, labels[node_id, spec.name], order)
+        describe_input(prompt, node_id, spec, labels[node_id, spec.name], order)
         for order, (node_id, spec) in enumerate(found)
     ]
 
@@ -131,11 +120,11 @@ def parameter_for(
             f"{label}: input {field} is fed by {node_label(prompt, str(inputs[field][0]))}: "
             "expose an input of that node instead."
         )
-    if _type_of(spec) is None:
+    if type_of(spec) is None:
         raise UsageError(
             f"{label}: input {field} takes {spec.socket}, which cannot be typed in: link it."
         )
-    return _parameter(prompt, node_id, spec, field_label(field), 0)
+    return describe_input(prompt, node_id, spec, field_label(field), 0)
 
 
 def apply_parameters(
@@ -150,8 +139,6 @@ def apply_parameters(
     id. Each value is checked. Raises :class:`~comfynb.errors.NotFound` for an unknown name and
     :class:`~comfynb.errors.InvalidValue` for a value that is not allowed.
     """
-    from comfynb.comfy.keys import parameter_keys
-
     keys = parameter_keys(list(parameters))
     changed = copy.deepcopy(dict(prompt))
     for name, value in values.items():
@@ -164,33 +151,6 @@ def apply_parameters(
             )
         node.setdefault("inputs", {})[parameter.field_name] = check_value(parameter, value)
     return changed
-
-
-def _simple_inputs(
-    prompt: Mapping[str, Any], node_id: str, info: ObjectInfo
-) -> list[tuple[str, InputSpec]]:
-    """The inputs of a node that hold a value which a person can set."""
-    node = prompt[node_id]
-    node_class = info.node(str(node.get("class_type"))) if isinstance(node, Mapping) else None
-    if node_class is None or not node_id or one_line(node_id) != node_id:
-        return []
-    inputs = node.get("inputs") or {}
-    return [
-        (name, spec)
-        for name, spec in declared_inputs(node_class, inputs).items()
-        if name in inputs
-        and _type_of(spec) is not None
-        and spec.type != DYNAMIC_COMBO
-        and _is_plain(inputs[name])
-        and name
-        and one_line(name) == name
-    ]
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, str):
-        return value.isascii() or value == value.encode("utf-8", "replace").decode()
-    return isinstance(value, int | float)
 
 
 def _chosen_by_author(
@@ -211,75 +171,8 @@ def _chosen_by_author(
             places = promoted_inputs(workflow, info, key, entry[1])[:1]
         for node_id, name in places:
             for candidate, spec in (
-                _simple_inputs(prompt, node_id, info) if node_id in prompt else ()
+                simple_inputs(prompt, node_id, info) if node_id in prompt else ()
             ):
                 if candidate == name:
                     chosen[node_id, name] = spec
     return chosen
-
-
-def _type_of(spec: InputSpec) -> ParamType | None:
-    if spec.force_input:
-        return None
-    if spec.upload == "image":
-        return ParamType.IMAGE_PATH
-    if spec.upload in {"video", "audio"}:
-        # There is no type of its own for recordings; the extensions tell them apart.
-        return ParamType.VIDEO_PATH
-    match spec.widget:
-        case "INT":
-            return ParamType.INT
-        case "FLOAT":
-            return ParamType.FLOAT
-        case "BOOLEAN":
-            return ParamType.BOOL
-        case "STRING":
-            return ParamType.MULTILINE_STRING if spec.multiline else ParamType.STRING
-        case "COMBO":
-            return None if spec.options.get("multi_select") else ParamType.CHOICE
-        case kind if kind == DYNAMIC_COMBO:
-            return ParamType.CHOICE
-    return None
-
-
-def _parameter(
-    prompt: Mapping[str, Any], node_id: str, spec: InputSpec, label: str, order: int
-) -> ExposedParameter:
-    type_ = _type_of(spec)
-    if type_ is None:
-        raise UsageError(f"Input {spec.name} of type {spec.type} cannot be a parameter.")
-    inputs = prompt[node_id].get("inputs") or {}
-    return ExposedParameter(
-        id=parameter_id(node_id, spec.name),
-        node_id=node_id,
-        node_title=one_line(node_title(prompt, node_id)) or node_id,
-        field_name=spec.name,
-        display_name=label,
-        param_type=type_,
-        default_value=inputs.get(spec.name, spec.default),
-        constraints=_constraints(spec, type_),
-        order=order,
-    )
-
-
-def _constraints(spec: InputSpec, type_: ParamType) -> ParamConstraints | None:
-    if type_ in {ParamType.INT, ParamType.FLOAT}:
-        low, high = _finite(spec.minimum), _finite(spec.maximum)
-        if low is not None and high is not None and low > high:
-            low = high = None
-        step = _finite(spec.step)
-        step = step if step is not None and step >= 0 else None
-        if low is None and high is None and step is None:
-            return None
-        return ParamConstraints(min_value=low, max_value=high, step=step)
-    if spec.choices is None and spec.upload is None:
-        return None
-    choices = [choice for choice in spec.choices or () if isinstance(choice, str | int | float)]
-    extensions = _EXTENSIONS.get(spec.upload or "")
-    if not choices and not extensions:
-        return None
-    return ParamConstraints(choices=choices or None, file_extensions=extensions)
-
-
-def _finite(number: float | None) -> int | float | None:
-    return number if number is not None and math.isfinite(number) else None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfynb.comfy.keys import parameter_keys
+from comfynb.comfy.keys import RESERVED, parameter_keys
 from comfynb.errors import NotFound, UsageError
 from comfynb.models import ExposedParameter, ParamType
 
@@ -74,3 +74,10 @@ def test_keys_are_unique_identifiers(triples: list[tuple[str, str, str]]) -> Non
     assert all(key.isidentifier() and not keyword.iskeyword(key) for key in keys)
     assert all(keys.find(key) is value for key, value in keys.items())
     assert all(keys.find(value.id) is value or value.id in keys for value in parameters)
+
+
+def test_a_parameter_never_takes_the_name_of_a_keyword_of_run() -> None:
+    fields = sorted(RESERVED)
+    keys = parameter_keys([parameter(str(place), "Node", one) for place, one in enumerate(fields)])
+    assert not set(keys) & RESERVED
+    assert [keys.find(one).field_name for one in fields] == fields

@@ -12,7 +12,12 @@ from comfynb.comfy.convert.primitives import let_primitives_speak
 from comfynb.comfy.convert.report import Conversion, ConversionReport, Remark, RemarkKind
 from comfynb.comfy.convert.resolve import Resolver, Scope, Source, Value
 from comfynb.comfy.convert.state import NO_VALUE, Entry, NodeState, configure
-from comfynb.comfy.convert.text import fill_placeholders, is_random, settle_text
+from comfynb.comfy.convert.text import (
+    SAVING_CLASSES,
+    fill_placeholders,
+    is_random,
+    settle_text,
+)
 from comfynb.comfy.convert.unknown import configure_unknown
 from comfynb.comfy.convert.virtual import PRIMITIVE, is_virtual
 from comfynb.comfy.object_info import MATCH_TYPE, ObjectInfo
@@ -24,30 +29,6 @@ MOST_NODES = 100_000
 """A workflow that expands to more nodes than this is refused."""
 DEEPEST = 100
 _SILENT = {"Note", "MarkdownNote", "Reroute", PRIMITIVE}
-_SAVES = frozenset(
-    {
-        "CLIPSave",
-        "LoraSave",
-        "ModelSave",
-        "Save3DAdvanced",
-        "SaveAnimatedPNG",
-        "SaveAnimatedWEBP",
-        "SaveAudio",
-        "SaveAudioAdvanced",
-        "SaveAudioMP3",
-        "SaveAudioOpus",
-        "SaveGLB",
-        "SaveGaussianSplat",
-        "SaveImage",
-        "SaveImageAdvanced",
-        "SaveLatent",
-        "SavePointCloud",
-        "SaveSVGNode",
-        "SaveVideo",
-        "SaveWEBM",
-        "VAESave",
-    }
-)
 
 
 class Converter:
@@ -293,7 +274,7 @@ class Converter:
                     "dynamic_prompt", scope, state.node, f"{name} leaves a choice open", name
                 )
             return settle_text(value)
-        if name == "filename_prefix" and "%" in value and state.node.type in _SAVES:
+        if name == "filename_prefix" and "%" in value and state.node.type in SAVING_CLASSES:
             value, dated = fill_placeholders(value, self._widget_value)
             if dated:
                 self._remark(

@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable
 
 __all__ = [
+    "SAVING_CLASSES",
     "dynamic_choices",
     "fill_placeholders",
     "is_random",
     "resolve_dynamic_prompt",
     "settle_text",
+    "split_groups",
 ]
 
 _COMMENTS = re.compile(r"/\*[\s\S]*?\*/|//.*")
@@ -17,6 +19,31 @@ _ESCAPED = re.compile(r"\\([{}|])")
 _PLACEHOLDER = re.compile(r"%([^%]+)%")
 _NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 _DEEPEST = 50
+SAVING_CLASSES = frozenset(
+    {
+        "CLIPSave",
+        "LoraSave",
+        "ModelSave",
+        "Save3DAdvanced",
+        "SaveAnimatedPNG",
+        "SaveAnimatedWEBP",
+        "SaveAudio",
+        "SaveAudioAdvanced",
+        "SaveAudioMP3",
+        "SaveAudioOpus",
+        "SaveGLB",
+        "SaveGaussianSplat",
+        "SaveImage",
+        "SaveImageAdvanced",
+        "SaveLatent",
+        "SavePointCloud",
+        "SaveSVGNode",
+        "SaveVideo",
+        "SaveWEBM",
+        "VAESave",
+    }
+)
+"""Node classes whose ``filename_prefix`` the front-end fills in."""
 
 
 def resolve_dynamic_prompt(text: str, seed: int) -> str:
@@ -67,6 +94,28 @@ def dynamic_choices(text: str) -> list[list[str]]:
 
     _resolve(text, pick, 0)
     return found
+
+
+def split_groups(text: str) -> list[str | list[str]]:
+    """The text's parts in order, comments gone: a text, or the choices of an outermost ``{a|b}``.
+
+    Escapes stay as written, and groups nested in a choice stay in it.
+    """
+    text = _COMMENTS.sub("", text)
+    parts: list[str | list[str]] = []
+    start = place = 0
+    while place < len(text):
+        if text[place] == "\\":
+            place += 2
+        elif text[place] == "{":
+            parts.append(text[start:place])
+            choices, place = _choices_at(text, place + 1)
+            parts.append(choices)
+            start = place
+        else:
+            place += 1
+    parts.append(text[start:])
+    return [part for part in parts if part]
 
 
 def _resolve(text: str, pick: Callable[[list[str]], str], depth: int) -> str:
