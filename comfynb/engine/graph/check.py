@@ -80,18 +80,21 @@ class _Check:
     def _ports(self, node: CanvasNode) -> WorkflowPorts | None:
         return self._workflows.get(node.workflow_id or "")
 
+    def _is_unknown(self, node: CanvasNode) -> bool:
+        missing = node.node_type is NodeType.WORKFLOW and self._ports(node) is None
+        return missing and "ports" not in node.config
+
     def _node(self, node: CanvasNode) -> Iterator[GraphProblem]:
         title = self._titles[node.id]
-        if node.node_type is NodeType.WORKFLOW and self._ports(node) is None:
-            if "ports" not in node.config:
-                message = f"{title} has no workflow: choose one."
-                if node.workflow_id:
-                    message = (
-                        f"{title} runs the workflow {node.workflow_id!r:.80}, which is not known: "
-                        "choose another one."
-                    )
-                yield GraphProblem(node.id, None, message)
-                return
+        if self._is_unknown(node):
+            message = f"{title} has no workflow: choose one."
+            if node.workflow_id:
+                message = (
+                    f"{title} runs the workflow {node.workflow_id!r:.80}, which is not known: "
+                    "choose another one."
+                )
+            yield GraphProblem(node.id, None, message)
+            return
         for message in config_problems(node):
             yield GraphProblem(node.id, None, f"{title} {message}")
         connected = {
@@ -120,12 +123,7 @@ class _Check:
                 return
             ends.append(self._nodes[node_id])
         source, target = ends
-        if any(
-            end.node_type is NodeType.WORKFLOW
-            and self._ports(end) is None
-            and "ports" not in end.config
-            for end in ends
-        ):
+        if any(self._is_unknown(end) for end in ends):
             return  # the workflow itself is unknown: that is said once, of the node
         out = find_output(source, self._ports(source), connection.source_port)
         into = find_input(target, self._ports(target), connection.target_port)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from comfynb.engine.graph.delivery import check_pattern
 from comfynb.engine.graph.expressions import compile_expression
 from comfynb.engine.graph.ports import MOST_PORTS
 from comfynb.errors import ComfynbError
@@ -84,3 +85,8 @@ def _output(config: Mapping[str, Any]) -> Iterator[str]:
     pattern = config.get("naming_pattern", DEFAULT_PATTERN)
     if not isinstance(pattern, str):
         yield f"has a naming_pattern that is no text: {pattern!r:.40}."
+        return
+    try:
+        check_pattern(pattern)
+    except ComfynbError as error:
+        yield f"has a naming_pattern that cannot be used: {error}"

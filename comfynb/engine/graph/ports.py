@@ -18,6 +18,7 @@ from comfynb.models import (
 )
 
 __all__ = [
+    "DONE",
     "TRIGGER",
     "WorkflowInput",
     "WorkflowOutput",
