@@ -8,6 +8,7 @@ The tree::
     ├── InvalidValue             a parameter value that its constraints refuse
     │   └── ExpressionError      a condition's expression that cannot be read or evaluated
     ├── WorkflowError            a workflow that cannot be used
+    │   ├── GraphInvalid         a graph that cannot run (``.problems``)
     │   ├── NotAWorkflow         the file or value holds no ComfyUI workflow
     │   └── UnknownNodeClass     the backend has no such node class
     ├── BackendError             something about one backend (``.backend``)
@@ -38,6 +39,7 @@ __all__ = [
     "BackendUnreachable",
     "ComfynbError",
     "ExpressionError",
+    "GraphInvalid",
     "InvalidValue",
     "JobCancelled",
     "JobError",
@@ -90,6 +92,20 @@ class WorkflowError(ComfynbError):
 
 class NotAWorkflow(WorkflowError, ValueError):
     """The file or value holds no ComfyUI workflow."""
+
+
+class GraphInvalid(WorkflowError):
+    """A graph that cannot run; ``problems`` has a sentence for each reason."""
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = list(problems)
+
+    @classmethod
+    def of(cls, name: str, problems: Sequence[str]) -> "GraphInvalid":
+        """The error for a graph of that name."""
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        return cls(f"{name} cannot run: {problems[0]}{more}", problems=problems)
 
 
 class UnknownNodeClass(WorkflowError):

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from comfynb.engine.graph.ports import WorkflowPorts
 from comfynb.engine.live import LiveJob, NodeProgress
 from comfynb.models import FallbackStrategy, NodeExecution, PromptStatus
 
-__all__ = ["Flight", "NodeTask", "Requirements"]
+__all__ = ["FileSource", "Flight", "NodeTask", "Requirements"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,19 @@ class Requirements:
     fallback: FallbackStrategy
 
 
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A file that a loader shall read, and where it lies: here, and perhaps on a backend too."""
+
+    path: Path | None
+    """The copy on this machine."""
+    sha256: str | None = None
+    backend_id: str | None = None
+    """The backend that made it."""
+    annotated: str | None = None
+    """What a loader there calls it, "sub/name.png [output]", if its class reads such names."""
+
+
 @dataclass(slots=True)
 class NodeTask:
     """One node execution that wants to run: everything needed to send its prompt."""
@@ -39,6 +53,12 @@ class NodeTask:
     requirements: Requirements
     files: Mapping[tuple[str, str], Path] = field(default_factory=dict)
     """Files on this machine by (node id, input name): uploaded before the prompt is sent."""
+    sources: Mapping[tuple[str, str], FileSource] = field(default_factory=dict)
+    """Files that other nodes of the graph made, by (node id, input name)."""
+    ports: WorkflowPorts | None = None
+    """What the node's outputs are called in its graph; None for a run by itself."""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """What is noted beside each output: the node's title, the workflow's name, the seed."""
     workflow: dict[str, Any] | None = None
     """The UI workflow, embedded in the pictures as ComfyUI does."""
     attempts: int = 0
