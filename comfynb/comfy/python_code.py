@@ -118,15 +118,13 @@ def _node(
         f"{_literal(name)}: {_value(value, names, written)}"
         for name, value in node.get("inputs", {}).items()
     ]
-    call = f"{names[node_id]} = graph.add({_literal(node['class_type'])}, "
-    short = f"{call}{{{', '.join(inputs)}}}, {', '.join(options)})"
-    if len(short) <= _WIDTH:
-        text = short
-    else:
+    start, class_type = f"{names[node_id]} = graph.add(", _literal(node["class_type"])
+    text = f"{start}{class_type}, {{{', '.join(inputs)}}}, {', '.join(options)})"
+    if len(text) > _WIDTH:
         lines = "".join(f"        {one},\n" for one in inputs)
         shown = f"{{\n{lines}    }}" if inputs else "{}"
         rest = "".join(f"    {one},\n" for one in options)
-        text = f"{call.rstrip()}\n    {shown},\n{rest})"
+        text = f"{start}\n    {class_type},\n    {shown},\n{rest})"
     if "inputs" not in node:
         # Prompts may lack the key, which an empty mapping is not.
         text += f'\ndel graph.prompt[{_literal(node_id)}]["inputs"]'
