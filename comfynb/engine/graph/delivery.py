@@ -156,15 +156,16 @@ def _deliver_one(
     ledger: "_Ledger",
     numbers: dict[tuple[str, ...], int],
 ) -> Delivered:
+    hidden = f".comfynb-{_digest(delivery.job_id, delivery.node_id, str(index))[:16]}.part"
     sha256 = _hash(item.path) if ledger.knows(index) else ""
     found = ledger.find(index, sha256)
     if found is not None:
+        found.with_name(hidden).unlink(missing_ok=True)  # its other name, after a kill
         return Delivered(index, found, item.path, sha256, found.stat().st_size)
     folders, name = fill_pattern(delivery.pattern, _values(delivery, index, item), _suffix(item))
     path = delivery.folder.joinpath(*folders)
     try:
         with _Folder.open(delivery.folder, folders) as folder:
-            hidden = f".comfynb-{_digest(delivery.job_id, delivery.node_id, str(index))[:16]}.part"
             folder.unlink(hidden)
             try:
                 sha256, size = _copy(item.path, folder, hidden)

@@ -93,9 +93,8 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _plain(text: str, default: str) -> str:
-    # safe_name takes a whole file name; the underscore stands for a suffix that is not one here.
     name = safe_name(text.replace("/", "_"), default)
-    return name if not name.startswith("-") else f"_{name}"
+    return f"_{name}" if name.startswith(("-", "~")) else name
 
 
 def _cut(stem: str, suffix: str) -> str:
