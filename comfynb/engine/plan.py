@@ -8,9 +8,12 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from comfynb.comfy.dynamic_prompts import fill_date
+from comfynb.engine.graph.feeding import fed_by_graph, set_inputs
 from comfynb.engine.live import LiveJob
 from comfynb.engine.tasks import NodeTask, Requirements
 from comfynb.errors import UsageError
@@ -27,6 +30,7 @@ from comfynb.models import (
 )
 
 __all__ = [
+    "DYNAMIC_SEED",
     "RUNS_PROJECT",
     "RunPlan",
     "make_job",
@@ -38,6 +42,11 @@ __all__ = [
 
 RUNS_PROJECT = "00000000-0000-4000-8000-000000000001"
 """Id of the project that single runs belong to, since every job has one."""
+
+DYNAMIC_SEED = "dynamic_seed"
+"""Key in a job's ``parameter_values`` of the seed that its dynamic prompts were resolved by.
+
+With it and the snapshot, the same texts can be made again at any time: nothing else is drawn."""
 
 
 def version_of(
@@ -70,6 +79,12 @@ class RunPlan:
     backend_id: str | None = None
     fallback: FallbackStrategy = FallbackStrategy.NONE
     capabilities: Collection[str] = field(default_factory=tuple)
+    dynamic: Collection[tuple[str, str]] = ()
+    """Inputs, as (node id, input name), whose text is resolved as a dynamic prompt."""
+    dynamic_seed: int | None = None
+    """What their choices are made by; None where nothing is left to chance."""
+    dated: Collection[tuple[str, str]] = ()
+    """Inputs in which ``%date:...%`` means the moment when the job was made."""
 
 
 def make_jobs(plans: Iterable[RunPlan]) -> list[Job]:
@@ -83,6 +98,9 @@ def make_jobs(plans: Iterable[RunPlan]) -> list[Job]:
             plan.name,
             tuple(plan.values),
             tuple(plan.files.items()),
+            frozenset(plan.choices),
+            tuple(plan.dynamic),
+            tuple(plan.dated),
             plan.backend_id,
             plan.fallback,
         )
@@ -112,9 +130,23 @@ def _snapshot(plan: RunPlan) -> CanvasLayout:
             "choices": sorted(plan.choices),
             "files": {key: str(path) for key, path in plan.files.items()},
             "required_capabilities": sorted(plan.capabilities),
+            **_texts(plan),
         },
     )
     return CanvasLayout(nodes=[node])
+
+
+def _texts(plan: RunPlan) -> dict[str, Any]:
+    """What is filled in when the prompt is made: the same after every restart."""
+    found: dict[str, Any] = {}
+    if plan.dynamic:
+        found["dynamic"] = [list(place) for place in plan.dynamic]
+    if plan.dated:
+        found["dated"] = [list(place) for place in plan.dated]
+        # A date in a file name is what the clock on the wall said when the job was made.
+        offset = datetime.now().astimezone().utcoffset() or timedelta()
+        found["utc_offset"] = int(offset.total_seconds())
+    return found
 
 
 def _job(plan: RunPlan, snapshot: CanvasLayout) -> Job:
@@ -128,7 +160,10 @@ def _job(plan: RunPlan, snapshot: CanvasLayout) -> Job:
         id=job_id,
         project_id=plan.project_id,
         canvas_snapshot=snapshot,
-        parameter_values=dict(plan.values),
+        parameter_values={
+            **plan.values,
+            **({} if plan.dynamic_seed is None else {DYNAMIC_SEED: plan.dynamic_seed}),
+        },
         node_executions=[execution],
     )
 
@@ -148,7 +183,12 @@ def make_task(live: LiveJob, execution: NodeExecution, version: WorkflowVersion)
             f"Job {live.id} cannot run node {execution.canvas_node_id}: its snapshot has {kind}."
         )
     bindings = node.config.get("bindings", {})
-    prompt = _bind(version.api_json, bindings, live.job.parameter_values)
+    fed = fed_by_graph(node, execution.input_data)
+    # In a graph each node has its own values; a run by itself has the job's.
+    values = live.job.parameter_values if fed is None else node.config.get("values", {})
+    prompt = _bind(version.api_json, bindings, values)
+    if fed is not None:
+        prompt = set_inputs(prompt, fed.values)
     titles = node_titles(prompt)
     live.node_titles.update(titles)
     choices = set()
@@ -174,9 +214,23 @@ def make_task(live: LiveJob, execution: NodeExecution, version: WorkflowVersion)
             affinity=node.backend_affinity,
             fallback=node.fallback_strategy,
         ),
-        files=files,
+        files=files if fed is None else {k: v for k, v in files.items() if k not in fed.sources},
+        sources=fed.sources if fed is not None else {},
+        ports=fed.ports if fed is not None else None,
+        origin=fed.origin if fed is not None else {},
         workflow=version.workflow_json or None,
     )
+
+
+def _dated(
+    prompt: dict[str, Any], config: Mapping[str, Any], created_at: datetime
+) -> dict[str, Any]:
+    moment = created_at.astimezone(timezone(timedelta(seconds=config.get("utc_offset", 0))))
+    for node_id, name in config.get("dated", ()):
+        node = prompt[node_id]
+        text = fill_date(node["inputs"][name], moment)
+        prompt[node_id] = {**node, "inputs": {**node["inputs"], name: text}}
+    return prompt
 
 
 def _sha256(prompt: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from comfynb.widgets.markup import number, one_line, user
 from comfynb.widgets.ranges import allowed
 from comfynb.widgets.theme import styled
 
-__all__ = ["ROWS", "Cell", "StaticTable", "parameters_table", "table"]
+__all__ = ["ROWS", "Cell", "StaticTable", "check_table", "parameters_table", "table"]
 
 ROWS = 20
 """Rows that are shown before "N more"."""
@@ -80,6 +80,12 @@ class StaticTable:
             lines.append(f"({self.more} more)")
         return "\n".join(lines)
 
+    def with_heading(self, text: str, *, good: bool) -> str:
+        """The HTML under a sentence that says what the table is about."""
+        sign, css_class = ("✓", "comfynb-good") if good else ("✗", "comfynb-bad")
+        heading = f'<div class="{css_class}">{sign} {user(text, 500)}</div>'
+        return styled(heading + (self.body() if self.rows else ""))
+
     def _repr_html_(self) -> str:
         return styled(self.body())
 
@@ -100,27 +106,36 @@ def table(
 def parameters_table(
     parameters: Mapping[str, ExposedParameter] | Sequence[ExposedParameter],
     values: Mapping[str, object] | None = None,
+    *,
+    notes: Mapping[str, str] | None = None,
 ) -> StaticTable:
     """The parameters of a workflow: what each is called, where it goes, and what is allowed.
 
     ``parameters`` by the key that people type, which is shown then, or a sequence. ``values`` are
     current values by the same key (the parameter's id for a sequence); what is missing has its
-    default.
+    default. ``notes`` by the same key follow what is allowed.
     """
     current = values or {}
+    remarks = notes or {}
     keyed = isinstance(parameters, Mapping)
     if not isinstance(parameters, Mapping):
         parameters = {parameter.id: parameter for parameter in parameters}
     ordered = sorted(parameters.items(), key=lambda item: item[1].order)
+    grouped = any(parameter.group for parameter in parameters.values())
     return StaticTable(
-        [*(["Key"] if keyed else []), "Name", "Type", "Value", "Allowed", "Node", "Input"],
+        [
+            *(["Key"] if keyed else []),
+            *(["Group"] if grouped else []),
+            *("Name", "Type", "Value", "Allowed", "Node", "Input"),
+        ],
         [
             (
                 *([key] if keyed else []),
+                *([parameter.group] if grouped else []),
                 parameter.display_name,
                 parameter.param_type.value,
                 Cell(*_value(parameter, current.get(key, parameter.default_value))),
-                allowed(parameter),
+                "; ".join(part for part in (allowed(parameter), remarks.get(key)) if part),
                 parameter.node_title,
                 parameter.field_name,
             )
@@ -128,6 +143,30 @@ def parameters_table(
         ],
         empty="no parameters are exposed",
     )
+
+
+def check_table(
+    backends: Sequence[str], rows: Iterable[tuple[str, str, Sequence[bool | None], str]]
+) -> StaticTable:
+    """What keeps a workflow from running: what it is, where, on which backend, and in words.
+
+    Each row has one verdict for each backend: True for a problem, False for something to look at,
+    None where all is well.
+    """
+    return StaticTable(
+        ["What", "Where", *backends, "In words"],
+        [(what, where, *map(_verdict, cells), text) for what, where, cells, text in rows],
+        empty="nothing",
+        limit=100,
+    )
+
+
+def _verdict(is_problem: bool | None) -> Cell:
+    if is_problem is None:
+        return Cell("✓", '<span class="comfynb-good">✓</span>')
+    if is_problem:
+        return Cell("✗", '<span class="comfynb-bad">✗</span>')
+    return Cell("!", '<span class="comfynb-warn">!</span>')
 
 
 def _value(parameter: ExposedParameter, value: object) -> tuple[str, str]:

@@ -1,20 +1,23 @@
 """``wf``: a workflow with its parameters, its form, and Run."""
 
+import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from comfynb.comfy.check import check_prompt, missing_classes
+from comfynb.comfy.choices import own_spelling, respell
 from comfynb.comfy.convert import ConversionReport, convert
-from comfynb.comfy.keys import ParameterKeys, parameter_keys
+from comfynb.comfy.dynamic_prompts import DynamicTexts
+from comfynb.comfy.keys import ParameterKeys
 from comfynb.comfy.load import LoadedWorkflow
 from comfynb.comfy.object_info import ObjectInfo
-from comfynb.comfy.parameters import parameter_for, propose_parameters
-from comfynb.comfy.problems import Problem
+from comfynb.comfy.problems import Problem, shorten
 from comfynb.comfy.values import check_value
-from comfynb.engine.plan import RunPlan, version_of
-from comfynb.errors import InvalidValue, NotFound, UnknownNodeClass, UsageError, WorkflowError
+from comfynb.engine.plan import DYNAMIC_SEED, RunPlan, version_of
+from comfynb.errors import InvalidValue, UnknownNodeClass, UsageError, WorkflowError
 from comfynb.models import (
     ExposedParameter,
     FallbackStrategy,
@@ -23,8 +26,12 @@ from comfynb.models import (
     WorkflowVersion,
     utcnow,
 )
-from comfynb.widgets import ParameterForm, mimebundle, parameters_table, shared_view
+from comfynb.widgets import ParameterForm, mimebundle, shared_view
+from comfynb.workbench.exposed import Exposed
 from comfynb.workbench.jobs import JobHandle, JobList
+from comfynb.workbench.parameters import Choices, Input, Nodes, Parameters
+from comfynb.workbench.presets import Presets
+from comfynb.workbench.texts import Place, Texts
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -32,32 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Parameters", "Workflow"]
 
 FILE_TYPES = frozenset({ParamType.IMAGE_PATH, ParamType.VIDEO_PATH})
-
-
-class Parameters(Mapping[str, ExposedParameter]):
-    """What can be set, by the name that ``wf.run`` takes; shows itself as a typed table."""
-
-    def __init__(self, parameters: Mapping[str, ExposedParameter]) -> None:
-        self._parameters = dict(parameters)
-
-    def __getitem__(self, key: str) -> ExposedParameter:
-        return self._parameters[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def _ipython_key_completions_(self) -> list[str]:
-        return list(self._parameters)
-
-    def __repr__(self) -> str:
-        return parameters_table(self._parameters).plain()
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        shown = parameters_table(self._parameters)
-        return {"text/plain": shown.plain(), "text/html": shown._repr_html_()}
 
 
 class Workflow:
@@ -72,7 +53,15 @@ class Workflow:
         self._report: ConversionReport | None = None
         self._prepared = source is None
         self._version: WorkflowVersion | None = None
-        self._keys: ParameterKeys | None = None
+        self._texts: Texts | None = None
+        self._exposed = Exposed(definition, self._info, self._infos)
+        # Plain attributes: IPython's completion evaluates no property.
+        self.parameters = Parameters(self._parameter_keys, self._notes)
+        """What can be set: name, type, default, and what is allowed."""
+        self.nodes = Nodes(self._prompt, self._info)
+        """The nodes and their inputs, for :meth:`expose`; completes with Tab."""
+        self.presets = Presets(self, workbench.store)
+        """Values under a name: ``wf.presets.save("fast", steps=8)``."""
 
     @property
     def id(self) -> str:
@@ -102,13 +91,18 @@ class Workflow:
         self._prepare()
         return self._report
 
-    @property
-    def parameters(self) -> Parameters:
-        """What can be set: name, type, default, and what is allowed."""
-        self._prepare()
-        return Parameters(self._parameter_keys())
-
     # Getting ready ----------------------------------------------------------------------------
+
+    def _prompt(self) -> dict[str, Any]:
+        self._prepare()
+        return self._definition.api_json
+
+    def _info(self) -> ObjectInfo:
+        """The node classes of the backend that has most of them."""
+        return self._object_info(_classes(self._definition.api_json))
+
+    def _infos(self) -> list[tuple[str, Mapping[str, Any]]]:
+        return [(live.name, info) for live, info in self._workbench.known_object_infos()]
 
     def _object_info(self, wanted: Iterable[str] = ()) -> ObjectInfo:
         return self._workbench.reference_object_info(wanted)
@@ -130,53 +124,117 @@ class Workflow:
             raise WorkflowError(f"{self.name} has no node that would run.")
         self._definition.api_json = prompt
         self._definition.workflow_json = source.workflow or {}
-        self._definition.exposed_parameters = propose_parameters(
-            prompt, object_info, source.workflow
-        )
+        former = self._workbench.store.get(WorkflowDefinition, self.id).result()
+        self._exposed.propose(former)
         self._prepared = True
 
     def _parameter_keys(self) -> ParameterKeys:
-        if self._keys is None:
-            self._keys = parameter_keys(self._definition.exposed_parameters)
-        return self._keys
+        self._prepare()
+        return self._exposed.keys
 
-    def expose(self, place: str, *, name: str | None = None) -> ExposedParameter:
-        """Make one more input settable: "KSampler.seed", or "3.seed" by node id.
+    def _notes(self) -> dict[str, str]:
+        """In words, which backends lack some of the choices, by parameter name."""
+        notes = {}
+        for key, parameter in self._parameter_keys().items():
+            missing: dict[str, int] = {}
+            for offer in self._exposed.offers_for(parameter):
+                for name in offer.lacking:
+                    missing[name] = missing.get(name, 0) + 1
+            if missing:
+                notes[key] = ", ".join(f"{n} not on {name}" for name, n in missing.items())
+        return notes
+
+    # Parameters -------------------------------------------------------------------------------
+
+    def expose(
+        self,
+        place: str | Input,
+        *,
+        name: str | None = None,
+        group: str | None = None,
+        order: int | None = None,
+    ) -> ExposedParameter:
+        """Make one more input settable: "KSampler.seed", "3.seed" by node id, or
+        ``wf.nodes["KSampler"].seed``.
+
+        ``name`` is what people call it (one is found that tells it from all others), ``group`` the
+        heading under which forms show it, ``order`` its place among the parameters, from 0. What is
+        exposed already is changed.
 
         Raises:
             NotFound: no node has such a title, class or id, or it has no such input.
             UsageError: several nodes are called so; the message lists their ids.
         """
         self._prepare()
-        title, dot, input_name = place.rpartition(".")
-        if not dot:
-            raise UsageError(f'{place!r} names no node: write it like "KSampler.seed".')
-        prompt = self._definition.api_json
-        nodes = [
-            node_id
-            for node_id, node in prompt.items()
-            if title in {node_id, (node.get("_meta") or {}).get("title"), node.get("class_type")}
-        ]
-        if not nodes:
-            raise NotFound(f"{self.name} has no node called {title!r}.")
-        if len(nodes) > 1:
-            raise UsageError(f"Several nodes are called {title!r}: use one of the ids {nodes}.")
-        parameter = parameter_for(prompt, self._object_info(_classes(prompt)), nodes[0], input_name)
-        parameter.order = len(self._definition.exposed_parameters)
-        if name is not None:
-            parameter.display_name = name
-        kept = [p for p in self._definition.exposed_parameters if p.id != parameter.id]
-        self._definition.exposed_parameters = [*kept, parameter]
-        self._keys = None
-        return parameter
+        where = place.place if isinstance(place, Input) else place
+        return self._exposed.expose(where, name=name, group=group, order=order)
 
-    def hide(self, name: str) -> None:
-        """Make a parameter no longer settable."""
-        hidden = self._find(name)[1]
-        self._definition.exposed_parameters = [
-            p for p in self._definition.exposed_parameters if p.id != hidden.id
-        ]
-        self._keys = None
+    def rename(self, name: str, new: str) -> None:
+        """Call a parameter something else; ``new`` is what forms show, for example "Seed of it".
+
+        Raises:
+            NotFound: there is no such parameter.
+            UsageError: another one is called so already.
+        """
+        self._prepare()
+        self._exposed.rename(name, new)
+
+    def group(self, group: str, *names: str) -> None:
+        """Show parameters under a heading, in this order: ``wf.group("Sampling", "steps", "cfg")``.
+
+        They stand where the first of them stood. An empty heading takes them out of any group.
+        """
+        self._prepare()
+        self._exposed.group(group, names)
+
+    def move(self, name: str, order: int) -> None:
+        """Put a parameter at another place among all: 0 is the first, -1 the last."""
+        self._prepare()
+        self._exposed.move(name, order)
+
+    def reorder(self, *names: str) -> None:
+        """Put these parameters first, in this order; the others follow as they were."""
+        self._prepare()
+        self._exposed.reorder(names)
+
+    def hide(self, *names: str) -> None:
+        """Make parameters no longer settable: they keep the value that the workflow has."""
+        self._prepare()
+        self._exposed.hide(names)
+
+    def show(self, *names: str) -> None:
+        """Make hidden ones settable again, under the names that they had."""
+        self._prepare()
+        self._exposed.show(names)
+
+    def choices(self, name: str) -> Choices:
+        """What may be chosen for a parameter on any backend, and which backends lack what."""
+        parameter = self._find(name)[1]
+        return Choices(parameter.display_name, self._exposed.offers_for(parameter))
+
+    @property
+    def dynamic_choices(self) -> dict[str, DynamicTexts]:
+        """Every text that each dynamic prompt can become, by parameter name: axes for a sweep.
+
+        ``wf.run_many([{"text": text} for text in wf.dynamic_choices["text"]])`` runs them all.
+        Only exposed inputs are listed, since only they can be set.
+        """
+        places = {(p.node_id, p.field_name): key for key, p in self._parameter_keys().items()}
+        prompt = self._definition.api_json
+        return {
+            places[node_id, name]: DynamicTexts(prompt[node_id]["inputs"][name])
+            for node_id, name in self._filled_in().open
+            if (node_id, name) in places
+        }
+
+    def _filled_in(self) -> Texts:
+        self._prepare()
+        if self._texts is None:
+            definition = self._definition
+            self._texts = Texts(definition.api_json, self._info(), definition.workflow_json)
+        return self._texts
+
+    # Saving -----------------------------------------------------------------------------------
 
     def save(self) -> "Workflow":
         """Store it; ``wb.workflows[name]`` finds it again."""
@@ -212,6 +270,15 @@ class Workflow:
         parameter = keys.find(name)
         return keys.key_of(parameter), parameter
 
+    def checked_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values by parameter name as they would be sent; files are kept and given by path.
+
+        Raises:
+            NotFound: there is no such parameter.
+            InvalidValue: a value that is not allowed.
+        """
+        return self._checked(values)[0]
+
     def _checked(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
         checked: dict[str, Any] = {}
         files: dict[str, Path] = {}
@@ -233,11 +300,14 @@ class Workflow:
             )
         path = Path(value).expanduser()
         choices = (parameter.constraints.choices if parameter.constraints else None) or []
-        if str(value) not in choices and path.is_file():
+        listed = own_spelling(str(value), choices)
+        if isinstance(listed, str):
+            return listed, None
+        if path.is_file():
             kept = self._workbench.inputs.keep(path)
             return str(kept), kept
         annotated = re.search(r" \[(input|output|temp)\]$", str(value))
-        if str(value) in choices or annotated or str(value) == parameter.default_value:
+        if annotated or str(value) == parameter.default_value:
             return str(value), None
         raise InvalidValue(
             f"{parameter.display_name}: {str(value)!r} is neither a file here nor one that the "
@@ -250,7 +320,7 @@ class Workflow:
         checked, files = self._checked(values)
         prompt = self._bound(checked, files)
         judged = [
-            check_prompt(prompt, ObjectInfo(info))
+            check_prompt(respell(prompt, info), ObjectInfo(info))
             for _, info in self._workbench.known_object_infos()
         ]
         if not judged:
@@ -277,6 +347,7 @@ class Workflow:
         *,
         backend: str | None = None,
         fallback: str | FallbackStrategy = FallbackStrategy.NONE,
+        dynamic_seed: int | None = None,
         **more: Any,
     ) -> JobHandle:
         """Start it and return at once; the job is in the store by then.
@@ -285,12 +356,18 @@ class Workflow:
         Python word. ``backend`` names the one to use; ``fallback`` says what to do if it cannot:
         "none" fails with the reason, "auto" takes another one, "ask_user" waits for it.
 
+        Where a prompt leaves ``{a|b}`` open, ``dynamic_seed`` makes the choice; without it one is
+        drawn. Either way it is in ``job.values``, so that ``wf.run(job.values)`` makes the same.
+
         Raises:
             UsageError: there is no backend, or no such parameter.
             InvalidValue: a value that is not allowed; nothing was stored or sent.
             UnknownNodeClass: no backend has all the node classes that it needs.
         """
-        return self.run_many([{**(values or {}), **more}], backend=backend, fallback=fallback)[0]
+        point = {**(values or {}), **more}
+        if dynamic_seed is not None:
+            point[DYNAMIC_SEED] = dynamic_seed
+        return self.run_many([point], backend=backend, fallback=fallback)[0]
 
     def run_many(
         self,
@@ -299,32 +376,80 @@ class Workflow:
         backend: str | None = None,
         fallback: str | FallbackStrategy = FallbackStrategy.NONE,
     ) -> JobList:
-        """Start one job for each dict of values, all in one transaction; see :meth:`run`."""
+        """Start one job for each dict of values, all in one transaction; see :meth:`run`.
+
+        A point may have a ``"dynamic_seed"`` beside its parameters.
+        """
         self._prepare()
         workbench = self._workbench
         if not len(workbench.backends):
             raise UsageError('There is no backend yet: wb.backends.add("http://gpu1:8188").')
         target = workbench.backends[backend] if backend is not None else None
-        checked = [self._checked(point) for point in points]
+        seeds = [_seed_of(point) for point in points]
+        checked = [
+            self._checked({name: value for name, value in point.items() if name != DYNAMIC_SEED})
+            for point in points
+        ]
         self._refuse_hopeless(checked[0] if checked else ({}, {}), target.id if target else None)
         version = self._save()
         bindings = {k: (p.node_id, p.field_name) for k, p in self._parameter_keys().items()}
         choices = self._choices()
-        plans = [
-            RunPlan(
-                version=version,
-                name=self.name,
-                values=values,
-                bindings=bindings,
-                choices=choices,
-                files=files,
-                backend_id=target.id if target else None,
-                fallback=FallbackStrategy(fallback),
-                capabilities=self._definition.required_capabilities,
+        scarce = self._scarce_files()
+        plans = []
+        for (values, files), given in zip(checked, seeds, strict=True):
+            placed = {bindings[key]: value for key, value in values.items()}
+            dynamic, chance = self._filled_in().dynamic(placed)
+            # No more bits than JavaScript's numbers carry, like a seed that a browser draws.
+            seed = secrets.randbits(50) if chance and given is None else given
+            kept = {bindings[key] for key in files}
+            plans.append(
+                RunPlan(
+                    version=version,
+                    name=self.name,
+                    values=values,
+                    bindings=bindings,
+                    choices=choices | scarce(placed, kept),
+                    files=files,
+                    backend_id=target.id if target else None,
+                    fallback=FallbackStrategy(fallback),
+                    capabilities=self._definition.required_capabilities,
+                    dynamic=dynamic,
+                    dynamic_seed=seed,
+                    dated=self._filled_in().dated(placed),
+                )
             )
-            for values, files in checked
-        ]
         return JobList(workbench.submit(plans))
+
+    def _scarce_files(self) -> Callable[[Mapping[Place, Any], set[Place]], frozenset[str]]:
+        """Finds input files that lie on some backends only: the job must go to one of those.
+
+        A file that no backend lists may have been put there meanwhile, and is left to the server.
+        """
+        prompt = self._definition.api_json
+        infos = [ObjectInfo(info) for _, info in self._infos()]
+        lists: dict[Place, list[tuple[Any, ...]]] = {}
+        for node_id, node in prompt.items():
+            classes = [info.node(str(node["class_type"])) for info in infos]
+            for name in node.get("inputs", {}):
+                specs = [known.inputs.get(name) for known in classes if known is not None]
+                found = [s.choices for s in specs if s is not None and s.upload and s.choices]
+                if found:
+                    lists[node_id, name] = found
+
+        @functools.cache
+        def is_scarce(place: Place, value: str) -> bool:
+            having = sum(own_spelling(value, choices) is not None for choices in lists[place])
+            return 0 < having < len(lists[place])
+
+        def scarce(values: Mapping[Place, Any], kept: set[Place]) -> frozenset[str]:
+            found = set()
+            for place in lists.keys() - kept:
+                value = values.get(place, prompt[place[0]]["inputs"][place[1]])
+                if isinstance(value, str) and is_scarce(place, value):
+                    found.add("/".join(place))
+            return frozenset(found)
+
+        return scarce
 
     def _choices(self) -> set[str]:
         """Inputs whose value must be in a backend's list, as "node id/input name"."""
@@ -357,7 +482,7 @@ class Workflow:
         for live, info in infos:
             known = ObjectInfo(info)
             missing = missing_classes(prompt, known)
-            found = [] if missing else check_prompt(prompt, known)
+            found = [] if missing else check_prompt(respell(prompt, known), known)
             if not missing and not found:
                 return
             if missing and len(infos) == 1:
@@ -409,6 +534,13 @@ class Workflow:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         form = shared_view(self, self.form)
         return mimebundle(form, repr(self), form.static_html())
+
+
+def _seed_of(point: Mapping[str, Any]) -> int | None:
+    seed = point.get(DYNAMIC_SEED)
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+        raise InvalidValue(f"{DYNAMIC_SEED} must be a whole number, not {shorten(seed)}.")
+    return seed
 
 
 def _classes(prompt: Mapping[str, Any]) -> set[str]:
