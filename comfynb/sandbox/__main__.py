@@ -93,6 +93,7 @@ def _settings(arguments: argparse.Namespace, base_dir: Path) -> Settings:
         job_cancel=arguments.job_cancel,
         strict_prompt_ids=arguments.strict_prompt_ids,
         choices=dict(arguments.choices),
+        custom_nodes=arguments.custom_nodes,
         without=frozenset(filter(None, arguments.without.split(","))),
     )
 
@@ -142,6 +143,12 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="CLASS.INPUT=A,B",
         help="options of a combo input, for example which models there are",
+    )
+    add(
+        "--custom-nodes",
+        type=Path,
+        metavar="DIR",
+        help="load the extensions in this folder, as far as they add routes",
     )
     add("--without", default="", metavar="CLASS,CLASS", help="node classes to leave out")
     add(

@@ -20,6 +20,7 @@ from comfynb.sandbox import (
 )
 from comfynb.sandbox.catalogue import Catalogue
 from comfynb.sandbox.context import STATE, State
+from comfynb.sandbox.custom_nodes import CustomNodes
 from comfynb.sandbox.faults import Fault, Faults
 from comfynb.sandbox.machine import Machine
 from comfynb.sandbox.middleware import guard, reset_connection
@@ -55,6 +56,7 @@ class SandboxServer(State):
         )
         self.faults = Faults()
         self.stats = Stats()
+        self.custom_nodes = CustomNodes(settings, lambda: self.machine.queue)
         self.switch_on = self._switch_on
         self._runner: web.AppRunner | None = None
         self._control_runner: web.AppRunner | None = None
@@ -86,10 +88,10 @@ class SandboxServer(State):
         """Prepare the base directory and listen; raises OSError when the port is taken."""
         await asyncio.to_thread(samples.prepare, self.settings, self.catalogue)
         await self._begin_life()
-        self._runner = await self._run_app(
-            self._routes(),
-            web.Application(client_max_size=self.settings.max_upload_size, middlewares=[guard]),
-        )
+        app = web.Application(client_max_size=self.settings.max_upload_size, middlewares=[guard])
+        # On the event loop's thread, where ComfyUI imports its extensions too.
+        self.custom_nodes.load(app)
+        self._runner = await self._run_app(self._routes(), app)
         try:
             await self._open_listener()
             control = await self._run_app(web_sandbox.ROUTES, web.Application())
@@ -111,6 +113,7 @@ class SandboxServer(State):
         for runner in (self._runner, self._control_runner):
             if runner is not None:
                 await runner.cleanup()
+        self.custom_nodes.unload()
         if not await asyncio.to_thread(self.machine.join, 5):
             _log.warning("a node still computes while its sandbox has ended")
 
@@ -151,6 +154,7 @@ class SandboxServer(State):
             *web_info.ROUTES,
             *web_userdata.ROUTES,
             *(web_info.SUBGRAPH_ROUTES if self.version.has_subgraphs else ()),
+            *self.custom_nodes.routes,
         ]
         api_only = [
             *(web_prompt.JOB_ROUTES if self.version.has_jobs else ()),

@@ -105,6 +105,7 @@ class Settings:
     backends that lack something.
     ``job_cancel`` adds ``POST /api/jobs/{id}/cancel``, which ComfyUI has since mid-2026;
     ``strict_prompt_ids`` refuses prompt ids that are not canonical UUIDs, as newer servers do.
+    ``custom_nodes`` is a folder of extensions, whose routes are served beside ComfyUI's.
     """
 
     base_dir: Path
@@ -128,6 +129,7 @@ class Settings:
     strict_prompt_ids: bool = False
     choices: dict[str, list[Any]] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
+    custom_nodes: Path | None = None
 
     def __post_init__(self) -> None:
         server_version(self.version)
@@ -141,6 +143,8 @@ class Settings:
                 f"{self.preview_method!r} is no preview method; "
                 f"they are {', '.join(PREVIEW_METHODS)}"
             )
+        if self.custom_nodes is not None and not self.custom_nodes.is_dir():
+            raise ValueError(f"there is no folder of custom nodes at {self.custom_nodes}")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("TLS needs both a certificate file and a key file")
 
