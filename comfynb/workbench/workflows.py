@@ -380,17 +380,33 @@ class Workflow:
 
         A point may have a ``"dynamic_seed"`` beside its parameters.
         """
-        self._prepare()
-        workbench = self._workbench
-        if not len(workbench.backends):
+        if not len(self._workbench.backends):
             raise UsageError('There is no backend yet: wb.backends.add("http://gpu1:8188").')
-        target = workbench.backends[backend] if backend is not None else None
+        target = self._workbench.backends[backend].id if backend is not None else None
+        plans = self.plans(points, backend_id=target, fallback=FallbackStrategy(fallback))
+        return JobList(self._workbench.submit(plans))
+
+    def plans(
+        self,
+        points: Sequence[Mapping[str, Any]],
+        *,
+        backend_id: str | None = None,
+        fallback: FallbackStrategy = FallbackStrategy.NONE,
+        refuse: bool = True,
+    ) -> list[RunPlan]:
+        """What would be run for each dict of values; the workflow's content is stored by then.
+
+        With ``refuse`` False nobody asks whether the backends could run it as it is: in a graph,
+        what is missing comes over connections.
+        """
+        self._prepare()
         seeds = [_seed_of(point) for point in points]
         checked = [
             self._checked({name: value for name, value in point.items() if name != DYNAMIC_SEED})
             for point in points
         ]
-        self._refuse_hopeless(checked[0] if checked else ({}, {}), target.id if target else None)
+        if refuse:
+            self._refuse_hopeless(checked[0] if checked else ({}, {}), backend_id)
         version = self._save()
         bindings = {k: (p.node_id, p.field_name) for k, p in self._parameter_keys().items()}
         choices = self._choices()
@@ -410,15 +426,15 @@ class Workflow:
                     bindings=bindings,
                     choices=choices | scarce(placed, kept),
                     files=files,
-                    backend_id=target.id if target else None,
-                    fallback=FallbackStrategy(fallback),
+                    backend_id=backend_id,
+                    fallback=fallback,
                     capabilities=self._definition.required_capabilities,
                     dynamic=dynamic,
                     dynamic_seed=seed,
                     dated=self._filled_in().dated(placed),
                 )
             )
-        return JobList(workbench.submit(plans))
+        return plans
 
     def _scarce_files(self) -> Callable[[Mapping[Place, Any], set[Place]], frozenset[str]]:
         """Finds input files that lie on some backends only: the job must go to one of those.
