@@ -62,6 +62,7 @@ class ComfyClient:
             self.address, name=self.name, credentials=auth or found, timeout=timeout
         )
         self._prompts = Prompts(self._transport, self.client_id)
+        self._shelf = files.Shelf()
         self._events: EventStream | None = None
 
     @property
@@ -266,7 +267,7 @@ class ComfyClient:
         ``ref``'s names are the server's: choose the destination with :func:`safe_name`.
         :class:`ServerError` with status 404 where the server has the file no more.
         """
-        return await files.download(self._transport, ref, destination)
+        return await files.download(self._transport, self._shelf, ref, destination)
 
     async def view(self, ref: FileRef, *, preview: str | None = None) -> bytes:
         """Give a file's bytes; ``preview`` ("webp;90", "jpeg;80") converts a picture."""

@@ -20,6 +20,7 @@ __all__ = ["download", "safe_name", "upload", "view"]
 _CHUNK = 1 << 20
 _LONGEST_NAME = 200  # bytes; file systems take 255, and .part and a number must fit too
 _WINDOWS_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_RESERVED = dict.fromkeys(map(ord, '<>:"|?*'), "_")
 
 
 def safe_name(filename: str, default: str = "file") -> str:
@@ -30,10 +31,11 @@ def safe_name(filename: str, default: str = "file") -> str:
     may become one: whoever stores them must look whether the name is taken.
     """
     name = unicodedata.normalize("NFC", filename).replace("\\", "/").rpartition("/")[2]
-    name = "".join(
-        "_" if c in '<>:"|?*' or unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c
-        for c in name
-    )
+    if not name.isascii() or not name.isprintable():
+        name = "".join(
+            "_" if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else c for c in name
+        )
+    name = name.translate(_RESERVED)
     name = name.strip(". ")
     if _WINDOWS_DEVICES.fullmatch(name):
         name = "_" + name
@@ -84,7 +86,9 @@ def _check_view(transport: Transport, reply: Reply, ref: FileRef) -> None:
         raise judge.not_comfyui("a web page", "/view")
 
 
-async def download(transport: Transport, ref: FileRef, destination: Path) -> DownloadedFile:
+async def download(
+    transport: Transport, shelf: "Shelf", ref: FileRef, destination: Path
+) -> DownloadedFile:
     """Stream a file to ``destination``, which appears whole or not at all.
 
     What is being written lies beside it as ``.part``. An existing file is replaced. OSError where
@@ -105,8 +109,7 @@ async def download(transport: Transport, ref: FileRef, destination: Path) -> Dow
                 waiting, waiting_size = [], 0
         _check_view(transport, announced[0], ref)
         _check_end(transport, announced[0], ref)
-        # Most files are small: opening, writing and renaming go to the thread together.
-        return await asyncio.to_thread(part.finish, waiting)
+        return await shelf.finish(part, waiting)
     except BaseException:
         await asyncio.to_thread(part.discard)
         raise
@@ -152,12 +155,18 @@ class _Part:
             if self._discarded:
                 return
             if self._file is None:
-                self._destination.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self.path.open("xb")
+                self._file = self._open()
             for chunk in chunks:
                 self._file.write(chunk)
                 self._sha256.update(chunk)
                 self.size += len(chunk)
+
+    def _open(self) -> BinaryIO:
+        try:
+            return self.path.open("xb")
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self.path.open("xb")
 
     def finish(self, chunks: list[bytes]) -> DownloadedFile:
         try:
@@ -179,6 +188,53 @@ class _Part:
             if file is not None:
                 file.close()
                 self.path.unlink(missing_ok=True)
+
+
+class Shelf:
+    """Puts the ends of downloads on disk: what arrives together goes to one thread together.
+
+    Most files are small, and many small ones come at once; a way to a thread and back for each
+    would cost more than the writing.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[_Part, list[bytes], asyncio.Future[DownloadedFile]]] = []
+        self._working: asyncio.Task[None] | None = None
+
+    async def finish(self, part: "_Part", chunks: list[bytes]) -> DownloadedFile:
+        """Write the last chunks and give the file its name; OSError where that cannot be."""
+        finished: asyncio.Future[DownloadedFile] = asyncio.get_running_loop().create_future()
+        self._waiting.append((part, chunks, finished))
+        if self._working is None or self._working.done():
+            self._working = asyncio.create_task(self._work())
+        return await finished
+
+    async def _work(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                ends = await asyncio.to_thread(_finish_all, [each[:2] for each in batch])
+            except BaseException:  # the loop ends: nobody may wait for this task any more
+                for _, _, finished in batch + self._waiting:
+                    finished.cancel()
+                raise
+            for (_, _, finished), end in zip(batch, ends, strict=True):
+                if finished.done():  # whoever waited was cancelled
+                    continue
+                if isinstance(end, DownloadedFile):
+                    finished.set_result(end)
+                else:
+                    finished.set_exception(end)
+
+
+def _finish_all(parts: "list[tuple[_Part, list[bytes]]]") -> list[DownloadedFile | Exception]:
+    ends: list[DownloadedFile | Exception] = []
+    for part, chunks in parts:
+        try:
+            ends.append(part.finish(chunks))
+        except Exception as error:  # noqa: BLE001 - told to the one who waits for this file
+            ends.append(error)
+    return ends
 
 
 async def upload(

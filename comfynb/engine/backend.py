@@ -196,6 +196,12 @@ class LiveBackend:
             self.status.queue_depth = remaining
             self._office.changed(self)
 
+    def timed(self, seconds: float) -> None:
+        """A prompt ran for so long, as the websocket told it: good enough until one is home."""
+        if not self._durations:
+            self._durations.append(seconds)
+            self._office.changed(self)
+
     def ended(self, seconds: float | None) -> None:
         """It is free for another prompt; this one ran for ``seconds``."""
         if seconds is not None:

@@ -16,11 +16,11 @@ from comfynb.store import Journal
 
 __all__ = ["Closer", "Ending", "conclude"]
 
-GATHER: Final = 0.05
+GATHER: Final = 0.1
 """Seconds that endings are gathered while more are expected: a commit costs some thirty
 milliseconds of processor time, whether it carries one prompt or fifty. A single run is recorded at
 once."""
-LONGEST: Final = 0.25
+LONGEST: Final = 0.4
 """Seconds that they are gathered at most, reached when very many come."""
 MANY: Final = 8
 """So many in one batch are worth waiting longer for the next."""
@@ -60,6 +60,7 @@ class Closer:
         self._report = report
         self._endings: list[Ending] = []
         self._working = False
+        self._hurry = asyncio.Event()
 
     def add(self, ending: Ending) -> None:
         """Record an ending soon."""
@@ -67,18 +68,28 @@ class Closer:
         if not self._working:
             self._working = True
             self._spawn(self._work(), "closing")
+        if not self._busy():
+            self._hurry.set()
 
     async def _work(self) -> None:
         gather = GATHER
         try:
             while self._endings:
                 if self._busy():
-                    await asyncio.sleep(gather)
+                    await self._gather(gather)
                 batch, self._endings = self._endings, []
                 await self._close(batch)
                 gather = min(LONGEST, 2 * gather) if len(batch) >= MANY else GATHER
         finally:
             self._working = False
+
+    async def _gather(self, seconds: float) -> None:
+        self._hurry.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            return
 
     async def _close(self, batch: list[Ending]) -> None:
         await asyncio.to_thread(_measure, batch)
@@ -104,14 +115,16 @@ class Closer:
         flight, outcome = ending.flight, ending.outcome
         live, execution = flight.task.live, flight.task.execution
         now = utcnow()
-        execution.status = _NODE_STATUS[outcome.state]
-        execution.comfy_prompt_id = flight.prompt_id
-        execution.completed_at = now
-        execution.output_data = outcome.output_data or None
-        execution.error_message = outcome.error_message
-        execution.error_traceback = outcome.error_traceback
-        if outcome.state is PromptStatus.COMPLETED:
-            execution.progress = 100.0
+        completed = outcome.state is PromptStatus.COMPLETED
+        execution.assign_unchecked(
+            status=_NODE_STATUS[outcome.state],
+            comfy_prompt_id=flight.prompt_id,
+            completed_at=now,
+            output_data=outcome.output_data or None,
+            error_message=outcome.error_message,
+            error_traceback=outcome.error_traceback,
+            progress=100.0 if completed else execution.progress,
+        )
         live.outputs.extend(outcome.files)
         if outcome.cached_nodes and outcome.cached_nodes >= len(flight.task.prompt):
             live.note = f"{ending.backend} had every node in its cache"
@@ -145,21 +158,17 @@ def conclude(live: LiveJob) -> bool:
     statuses = {execution.status for execution in job.node_executions}
     if job.status.is_terminal or not all(status.is_terminal for status in statuses):
         return False
-    for worst in (JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED):
-        if worst in statuses:
-            job.status = worst
-            break
-    else:
-        job.status = JobStatus.COMPLETED
-    job.completed_at = utcnow()
-    job.error_message = next(
-        (e.error_message for e in job.node_executions if e.error_message), None
+    worst = (JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED)
+    job.assign_unchecked(
+        status=next((each for each in worst if each in statuses), JobStatus.COMPLETED),
+        completed_at=utcnow(),
+        error_message=next((e.error_message for e in job.node_executions if e.error_message), None),
+        outputs={
+            execution.canvas_node_id: execution.output_data
+            for execution in job.node_executions
+            if execution.output_data is not None
+        },
     )
-    job.outputs = {
-        execution.canvas_node_id: execution.output_data
-        for execution in job.node_executions
-        if execution.output_data is not None
-    }
     return True
 
 

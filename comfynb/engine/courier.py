@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Awaitable, Collection, Coroutine, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -100,6 +100,9 @@ class Home(Protocol):
 
     def queue_depth(self, remaining: int) -> None:
         """The websocket told how many prompts the backend has queued."""
+
+    def timed(self, seconds: float) -> None:
+        """A prompt ran for so long, as far as the websocket told."""
 
     def ended(self, seconds: float | None) -> None:
         """The backend is free again for another prompt; this one ran for ``seconds``."""
@@ -296,32 +299,34 @@ class Courier:
         )
 
     async def _post(self, flight: Flight) -> None:
-        """Send one prompt. If the answer breaks off its fate is open: then look, do not repeat."""
         if flight.cancel:
             await self._settle(flight, _CANCELLED)
-            return
+        elif not await self._sent(flight):
+            self._spawn(self._find_or_send(flight))
+
+    async def _sent(self, flight: Flight, *, again: bool = False) -> bool:
+        """Send one prompt; False if its fate is open: then it is looked up, never just repeated."""
         try:
             await self._submit(flight)
         except PromptRefused as error:
             await self._settle(flight, _failed("refused", str(error)))
         except BackendUnreachable as error:
             self._home.trouble(error)
-            if error.sent:
-                self._spawn(self._find_or_send(flight))
-            else:
-                await self._settle(flight, _lost(str(error), not_sent=True))
+            if error.sent or again:
+                return False
+            await self._settle(flight, _lost(str(error), not_sent=True))
         except ServerError as error:
             if error.status >= 500:
                 # A proxy's 502 or 504 says nothing about what became of the request behind it.
                 self._home.trouble()
-                self._spawn(self._find_or_send(flight))
-            else:
-                await self._settle(flight, _failed("server", str(error)))
+                return False
+            await self._settle(flight, _failed("server", str(error)))
         except BackendError as error:
             self._home.trouble()
             await self._settle(flight, _failed("server", str(error)))
         else:
             self._accepted(flight)
+        return True
 
     def _accepted(self, flight: Flight) -> None:
         crash_point("prompt posted")
@@ -359,7 +364,8 @@ class Courier:
                 "sent again",
                 f"{self._home.name} did not have the prompt; it is sent again.",
             )
-            await self._post_again(flight)
+            if not await self._sent(flight, again=True):
+                await asyncio.sleep(PEEK)
 
     async def _submit(self, flight: Flight) -> None:
         task = flight.task
@@ -386,17 +392,6 @@ class Courier:
             )
         ref = self._uploaded[path]
         return f"{ref.subfolder}/{ref.filename}" if ref.subfolder else ref.filename
-
-    async def _post_again(self, flight: Flight) -> None:
-        try:
-            await self._submit(flight)
-        except PromptRefused as error:
-            await self._settle(flight, _failed("refused", str(error)))
-        except BackendError:
-            self._home.trouble()
-            await asyncio.sleep(PEEK)
-        else:
-            self._accepted(flight)
 
     # Listening --------------------------------------------------------------------------------
 
@@ -455,6 +450,8 @@ class Courier:
             ):
                 # The history is written after this message, so it is only noted here.
                 flight.hinted = True
+                if flight.started_at is not None:
+                    self._home.timed(time.monotonic() - flight.started_at)
             case events.Preview(data=data, mime=mime):
                 progress.preview = data
                 progress.preview_type = mime
@@ -624,48 +621,58 @@ class Courier:
     async def _fetch(self, flight: Flight, entry: HistoryEntry) -> None:
         """Download what the prompt made, then settle it."""
         live = flight.task.live
-        failure = entry.error
-        files: tuple[OutputFile, ...] = ()
-        problem: ServerError | None = None
-        folder = self._folder.folder_for(live.id, live.name, live.job.created_at)
-        places = self._folder.destinations(folder, entry.output_files)
+        folder = self._folder.folder_for(live.name, live.job.created_at)
+        places = self._folder.destinations(folder, flight.prompt_id, entry.output_files)
+        problem: str | None = None
+        files: list[OutputFile] = []
         try:
-            files = tuple(
-                await asyncio.gather(*(self._download(flight, file, path) for file, path in places))
-            )
+            if len(places) == 1:
+                files = [await self._download(flight, *places[0])]
+            else:
+                files = await asyncio.gather(*(self._download(flight, *each) for each in places))
         except ServerError as error:
-            problem = error
+            problem = f"cannot be fetched: {error}"
+        except OSError as error:
+            # A full disk, say: the picture is still on the backend, and the job must not hang.
+            problem = f"cannot be written to {folder}: {error.strerror or error}."
+        await self._settle(flight, self._outcome(flight, entry, tuple(files), problem))
+
+    def _outcome(
+        self,
+        flight: Flight,
+        entry: HistoryEntry,
+        files: tuple[OutputFile, ...],
+        problem: str | None,
+    ) -> Outcome:
+        state = PromptStatus.FAILED
+        error_class: str | None = None
+        message: str | None = None
+        traceback: str | None = None
         if entry.status == "interrupted":
+            state = PromptStatus.CANCELLED
+            error_class = "interrupted"
             message = None if flight.cancel else f"Somebody interrupted it on {self._home.name}."
-            outcome = Outcome(
-                PromptStatus.CANCELLED, files, dict(entry.outputs), "interrupted", message
-            )
-        elif failure is not None:
+        elif (failure := entry.error) is not None:
             title = flight.task.node_titles.get(failure.node_id, failure.node_type or "?")
-            outcome = Outcome(
-                PromptStatus.FAILED,
-                files,
-                dict(entry.outputs),
-                "out of memory" if failure.is_out_of_memory else failure.exception_type or "error",
-                f"{title}: {failure.message or 'failed without a message'}",
-                "\n".join(failure.traceback) or None,
-            )
+            out_of_memory = failure.is_out_of_memory
+            error_class = "out of memory" if out_of_memory else failure.exception_type or "error"
+            message = f"{title}: {failure.message or 'failed without a message'}"
+            traceback = "\n".join(failure.traceback) or None
         elif problem is not None:
-            outcome = Outcome(
-                PromptStatus.FAILED,
-                files,
-                dict(entry.outputs),
-                "output missing",
-                f"The prompt ended well but its output cannot be fetched: {problem}",
-            )
+            error_class = "output missing"
+            message = f"The prompt ended well but its output {problem}"
         else:
-            outcome = Outcome(
-                PromptStatus.COMPLETED,
-                files,
-                dict(entry.outputs),
-                cached_nodes=len(entry.cached_nodes),
-            )
-        await self._settle(flight, replace(outcome, ran_for=_duration(entry)))
+            state = PromptStatus.COMPLETED
+        return Outcome(
+            state,
+            files,
+            dict(entry.outputs),
+            error_class,
+            message,
+            traceback,
+            cached_nodes=len(entry.cached_nodes),
+            ran_for=_duration(entry),
+        )
 
     async def _download(self, flight: Flight, file: FileRef, path: Path) -> OutputFile:
         while True:

@@ -217,6 +217,14 @@ class ComfynbModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    def assign_unchecked(self, **values: Any) -> None:
+        """Assign what this program made itself: for many records a second, checks cost too much.
+
+        What comes from a person, a file or a server is assigned field by field, and checked.
+        """
+        self.__dict__.update(values)
+        self.__pydantic_fields_set__.update(values)
+
     if not TYPE_CHECKING:  # a type checker would then let any attribute be assigned
 
         def __setattr__(self, name: str, value: Any) -> None:

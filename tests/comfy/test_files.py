@@ -332,7 +332,7 @@ async def test_a_destination_that_cannot_be_written(serve: ServeRoutes, tmp_path
 
     (tmp_path / "file").write_bytes(b"")
     async with ComfyClient(await serve({"GET /view": picture})) as client:
-        with pytest.raises(FileExistsError):
+        with pytest.raises(NotADirectoryError):
             await client.download(FileRef("x.png"), tmp_path / "file" / "x.png")
         # The connection is none the worse for it.
         await client.view(FileRef("x.png"))

@@ -428,6 +428,16 @@ async def test_a_picture_that_is_gone_fails_the_job_in_words(kernel, servers, pr
     assert "its output cannot be fetched" in live.job.error_message
 
 
+async def test_a_folder_that_cannot_be_written_fails_the_job_in_words(kernel, servers, prompts):
+    await kernel.add(servers[0], "one")
+    (kernel.folder / "outputs").write_bytes(b"a file, where the pictures' folder should be")
+    (live,) = await kernel.run(prompts.picture())
+    await live.wait()
+    assert live.job.status is JobStatus.FAILED
+    assert "its output cannot be written to" in live.job.error_message
+    assert "Not a directory" in live.job.error_message
+
+
 @pytest.mark.faults
 async def test_a_download_that_breaks_off_is_fetched_again(kernel, servers, prompts):
     await kernel.add(servers[0], "one")

@@ -14,6 +14,7 @@ from comfynb.engine.outputs import OutputFolder, describe, media_type_of
 from comfynb.engine.secrets import SecretFile
 from comfynb.errors import InvalidValue, UsageError
 
+PROMPT = "01234567-89ab-cdef-0123-456789abcdef"
 WHEN = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 
 
@@ -21,9 +22,9 @@ WHEN = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 def test_whatever_the_server_calls_its_files_they_stay_in_the_folder(tmp_path_factory, name, names):
     root = tmp_path_factory.getbasetemp() / "outputs"
     folder = OutputFolder(root)
-    place = folder.folder_for("0123456789abcdef", name, WHEN)
+    place = folder.folder_for(name, WHEN)
     assert place.parent == root / "2026-11-21"
-    placed = folder.destinations(place, [FileRef(each) for each in names])
+    placed = folder.destinations(place, PROMPT, [FileRef(each) for each in names])
     assert all(path.parent == place for _, path in placed)
     assert len({path.name.casefold() for _, path in placed}) == len(names)
 
@@ -31,9 +32,11 @@ def test_whatever_the_server_calls_its_files_they_stay_in_the_folder(tmp_path_fa
 def test_destinations_are_the_same_again_after_a_restart(tmp_path):
     folder = OutputFolder(tmp_path)
     files = [FileRef("a.png"), FileRef("a.png", type="temp"), FileRef("A.PNG")]
-    first = folder.destinations(tmp_path, files)
-    assert [path.name for _, path in first] == ["a.png", "a (2).png", "A (3).PNG"]
-    assert first == folder.destinations(tmp_path, files)
+    first = folder.destinations(tmp_path, PROMPT, files)
+    assert [path.name for _, path in first] == [
+        f"0123456789ab-{name}" for name in ("a.png", "a (2).png", "A (3).PNG")
+    ]
+    assert first == folder.destinations(tmp_path, PROMPT, files)
 
 
 def test_describe_reads_sizes_and_tolerates_what_is_no_picture(tmp_path):
