@@ -178,7 +178,7 @@ class Worker:
             if self._open and not self._broken:
                 self._lent, self._grace = True, grace
                 return self._database.reader
-        pending: Pending[Session] = Pending("read")
+        pending: Pending[Session] = Pending("read", matters=False)
 
         def lend(_: Transaction, args: Sequence[float]) -> list[Session]:
             with self._guard:
