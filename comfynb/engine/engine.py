@@ -4,20 +4,27 @@ import asyncio
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from comfynb.comfy import Credentials
+from comfynb.engine.asking import Asking
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.closing import Closer, Ending, conclude, finish_job
 from comfynb.engine.courier import Outcome
+from comfynb.engine.desk import Desk
+from comfynb.engine.graph.job import is_graph, job_name
+from comfynb.engine.graph.network import Graph
+from comfynb.engine.graph.runner import GraphRunner
+from comfynb.engine.graph.titles import title_of
 from comfynb.engine.host import LoopHost
-from comfynb.engine.live import LiveJob
+from comfynb.engine.live import Asker, LiveJob
 from comfynb.engine.outputs import OutputFolder
 from comfynb.engine.plan import make_task
-from comfynb.engine.scheduler import Scheduler
+from comfynb.engine.recovery import Recovered, Recovery
+from comfynb.engine.steering import Steering
 from comfynb.engine.tasks import Flight, NodeTask, Requirements
 from comfynb.engine.views import BackendView
 from comfynb.errors import ComfynbError, UsageError
@@ -30,13 +37,13 @@ from comfynb.models import (
     NodeExecution,
     ObjectInfoRecord,
     OutputFile,
-    PromptRecord,
     PromptStatus,
     WorkflowVersion,
     content_sha256,
     utcnow,
 )
 from comfynb.store import Journal, Store
+from comfynb.store.graphs import GraphJournal
 
 __all__ = ["Engine", "Recovered"]
 
@@ -56,21 +63,6 @@ FEW: Final = 4
 """Up to so many prompts out, each ending is recorded by itself and at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """What a new kernel found: jobs that had not ended, and prompts of them that were out."""
-
-    jobs: int
-    prompts: int
-
-    def __str__(self) -> str:
-        if not self.jobs:
-            return "Nothing to pick up."
-        jobs = "1 job" if self.jobs == 1 else f"{self.jobs} jobs"
-        prompts = "1 prompt" if self.prompts == 1 else f"{self.prompts} prompts"
-        return f"Picked up {jobs} that had not ended ({prompts} sent before)."
-
-
 class Engine:
     """The executor of one kernel: everything here runs on the host's loop, nothing blocks it."""
 
@@ -87,15 +79,12 @@ class Engine:
         self._host = host
         self._report = report
         self._folder = OutputFolder(output_root)
-        self._scheduler = Scheduler()
-        self._backends: dict[str, LiveBackend] = {}
+        self._desk = Desk()
+        self._backends = self._desk.backends
+        self._active = self._desk.active
         self._tending: dict[str, asyncio.Task[None]] = {}
         self._versions: dict[str, WorkflowVersion] = {}
-        self._active: dict[str, LiveJob] = {}
         self._known: weakref.WeakValueDictionary[str, LiveJob] = weakref.WeakValueDictionary()
-        self._waiting: dict[str, NodeTask] = {}
-        """Tasks in the scheduler or backing off, by node execution id."""
-        self._flying: dict[str, tuple[LiveBackend, Flight]] = {}
         self._watchers: dict[int, Callable[[tuple[BackendView, ...]], None]] = {}
         self._next_watcher = 0
         self._backends_dirty = False
@@ -104,12 +93,25 @@ class Engine:
         self._helpers: set[asyncio.Task[Any]] = set()
         self._closer = Closer(
             self._journal,
-            busy=lambda: len(self._flying) > FEW,
+            busy=lambda: len(self._desk.flying) > FEW,
             over=self._over,
-            spawn=self._spawn,
+            spawn=self.spawn,
             report=report,
         )
         self._followed: set[str] = set()
+        graphs = GraphJournal(store)
+        self._runner = GraphRunner(
+            self,
+            graphs,
+            store.owner_id,
+            base=Path.cwd(),
+            ledger=output_root.with_name("deliveries"),
+        )
+        self._asking = Asking(self._desk, self._journal, self)
+        self._steering = Steering(self._desk, store, graphs, self._runner, self)
+        self._recovery = Recovery(
+            self._desk, store, self._runner, self, versions=self._versions, live_of=self.attach_with
+        )
 
     # Backends ---------------------------------------------------------------------------------
 
@@ -137,7 +139,7 @@ class Engine:
             object_info=object_info,
         )
         self._backends[config.id] = backend
-        self._tending[config.id] = self._spawn(self._tend(backend), f"tend {config.name}")
+        self._tending[config.id] = self.spawn(self._tend(backend), f"tend {config.name}")
         self.changed(backend)
         return backend
 
@@ -204,7 +206,7 @@ class Engine:
         self._backends_dirty = True
         self.pump()
         if not backend.online and len(backend.courier):
-            self._spawn(self._lose_patience(backend), f"patience {backend.name}")
+            self.spawn(self._lose_patience(backend), f"patience {backend.name}")
 
     def report(self, error: BaseException) -> None:
         """An error in the background that nobody waits for."""
@@ -219,7 +221,7 @@ class Engine:
                 ObjectInfoRecord(backend_id=backend_id, sha256=sha256, data=object_info)
             )
 
-        self._spawn(save(), "save object_info")
+        self.spawn(save(), "save object_info")
 
     # Jobs -------------------------------------------------------------------------------------
 
@@ -234,101 +236,76 @@ class Engine:
     def launch(self, lives: Sequence[LiveJob]) -> None:
         """Start jobs that are in the store already and belong to this kernel."""
         for live in lives:
-            self._activate(live)
-            for execution in live.job.node_executions:
-                if not execution.status.is_terminal:
-                    self._wait(self._task(live, execution))
+            self.activate(live)
+            self._runner.start(live)
         self.pump()
 
-    def _activate(self, live: LiveJob) -> None:
+    def activate(self, live: LiveJob) -> None:
+        """This kernel runs the job from now on."""
         self._active[live.id] = live
         self._known[live.id] = live
+        if live.graph is None and is_graph(live.job.canvas_snapshot):
+            live.graph = Graph(live.job.canvas_snapshot)
         for backend in self._backends.values():
             live.backend_names[backend.id] = backend.name
         self._keep_ticking()
 
-    def _task(self, live: LiveJob, execution: NodeExecution) -> NodeTask:
-        node = next(n for n in live.job.canvas_snapshot.nodes if n.id == execution.canvas_node_id)
-        version = self._versions[node.config["workflow_version"]]
-        return make_task(live, execution, version)
+    def task(self, live: LiveJob, execution: NodeExecution) -> NodeTask:
+        """The unit of work for one node of a job.
 
-    def _wait(self, task: NodeTask, *, first: bool = False) -> None:
-        self._waiting[task.execution.id] = task
-        self._scheduler.add(task, first=first)
+        Raises:
+            UsageError: the snapshot has no such node, or its workflow is not in the store.
+        """
+        node = next(n for n in live.job.canvas_snapshot.nodes if n.id == execution.canvas_node_id)
+        version = self._versions.get(node.config.get("workflow_version", ""))
+        if version is None:
+            raise UsageError(f"{live.title_of(node.id)}: its workflow is not in the store.")
+        task = make_task(live, execution, version)
+        task.attempts = live.attempts.get(execution.id, 0)
+        task.forgiven = live.forgiven.get(execution.id, 0)
+        chosen = live.answers.get(node.id)
+        if chosen is not None:
+            task.requirements = replace(task.requirements, affinity=chosen)
+        return task
+
+    def dispatch(self, live: LiveJob, execution: NodeExecution) -> None:
+        """Let a WORKFLOW's execution wait for a backend, unless it waits or runs already."""
+        if execution.status.is_terminal or self._desk.has(execution.id):
+            return
+        try:
+            self._desk.wait(self.task(live, execution))
+        except ComfynbError as error:
+            self.spawn(self._fail(live, execution, str(error)), "no task")
+        self.pump()
 
     async def resume(self) -> Recovered:
         """Adopt every job that has not ended and that no living kernel owns."""
-        alive = await self._store.live_owners()
-        adopted = await self._journal.adopt(self._store.owner_id, alive)
-        prompts = 0
-        for job, records in adopted:
-            if job.id in self._active:
-                continue
-            prompts += len(records)
-            await self._readopt(job, records)
+        recovered = await self._recovery.resume()
         self.pump()
-        return Recovered(len(adopted), prompts)
-
-    async def _readopt(self, job: Job, records: Sequence[PromptRecord]) -> None:
-        live = await self.attach(job)
-        self._activate(live)
-        by_execution = {record.node_execution_id: record for record in records}
-        attempts = await self._attempts(job.id)
-        cancelled = any(event.kind == "cancel" for event in await self._journal.events_of(job.id))
-        for execution in job.node_executions:
-            if execution.status.is_terminal:
-                continue
-            try:
-                task = self._task(live, execution)
-            except ComfynbError as error:
-                await self._end_node(live, execution, JobStatus.FAILED, str(error))
-                continue
-            task.attempts = attempts.get(execution.id, 0)
-            record = by_execution.get(execution.id)
-            backend = self._backends.get(record.backend_id) if record else None
-            if record is not None and backend is not None:
-                self._flying[execution.id] = (backend, backend.courier.adopt(task, record))
-            elif record is not None:
-                message = "Its backend was removed while no kernel watched."
-                await self._journal.finish_prompt(
-                    record.prompt_id, PromptStatus.LOST, error_class="lost", error_message=message
-                )
-                self._wait(task)
-            else:
-                self._wait(task)
-        await self._finish_if_over(live)
-        if cancelled and not live.finished:
-            self.cancel(live)
-
-    async def _attempts(self, job_id: str) -> dict[str, int]:
-        counted: dict[str, int] = {}
-        for record in await self._store.find(PromptRecord, where={"job_id": job_id}):
-            counted[record.node_execution_id] = max(
-                record.attempt, counted.get(record.node_execution_id, 0)
-            )
-        return counted
+        return recovered
 
     async def attach(self, job: Job) -> LiveJob:
         """The live form of a stored job, ready to be run: its outputs and workflows are loaded."""
-        live = self.attach_with(job, await self._journal.outputs_of([job.id]))
-        for node in job.canvas_snapshot.nodes:
-            version_id = node.config.get("workflow_version")
-            if version_id and version_id not in self._versions:
-                version = await self._store.get(WorkflowVersion, version_id)
-                if version is not None:
-                    self._versions[version_id] = version
-        return live
+        return await self._recovery.attach(job)
+
+    async def prepare(self, live: LiveJob) -> object:
+        """Load what is needed to run a stored job."""
+        return await self._recovery.prepare(live)
 
     def attach_with(self, job: Job, outputs: Iterable[OutputFile]) -> LiveJob:
         """The live form of a stored job; the same object for as long as somebody holds it."""
         known = self._known.get(job.id)
         if known is not None:
             return known
-        names = {
-            node.id: str(node.config.get("name") or "workflow")
-            for node in job.canvas_snapshot.nodes
-        }
-        live = LiveJob(job, name=next(iter(names.values()), "job"), titles=names, outputs=outputs)
+        layout = job.canvas_snapshot
+        graph = Graph(layout) if is_graph(layout) else None
+        if graph is None:
+            titles = {n.id: str(n.config.get("name") or "workflow") for n in layout.nodes}
+            name = next(iter(titles.values()), "job")
+        else:
+            titles, name = {n.id: title_of(n) for n in layout.nodes}, job_name(layout)
+        live = LiveJob(job, name=name, titles=titles, outputs=outputs)
+        live.graph = graph
         for backend in list(self._backends.values()):
             live.backend_names[backend.id] = backend.name
         self._known[job.id] = live
@@ -339,7 +316,7 @@ class Engine:
         if live.finished or live.id in self._active or live.id in self._followed:
             return
         self._followed.add(live.id)
-        self._spawn(self._follow(weakref.ref(live), live.id), f"follow {live.id}")
+        self.spawn(self._follow(weakref.ref(live), live.id), f"follow {live.id}")
 
     async def _follow(self, reference: "weakref.ref[LiveJob]", job_id: str) -> None:
         try:
@@ -362,36 +339,38 @@ class Engine:
 
     def pump(self) -> None:
         """Hand out waiting tasks soon; many calls at once cost one round."""
-        if not self._pumping and self._waiting:
+        if not self._pumping and self._desk.waiting:
             self._pumping = True
             self._host.loop.call_soon(self._pump)
 
     def _pump(self) -> None:
         self._pumping = False
-        for task, seat in self._scheduler.assign(self._backends.values()):
+        for task, seat in self._desk.scheduler.assign(self._backends.values()):
             backend = self._backends[seat.id]
-            del self._waiting[task.execution.id]
+            del self._desk.waiting[task.execution.id]
+            self._asking.withdraw(task)
             task.live.note = None
             task.execution.backend_id = backend.id
             task.live.backend_names[backend.id] = backend.name
             task.live.touch()
-            self._flying[task.execution.id] = (backend, backend.courier.send(task))
-        if self._waiting:
+            self._desk.flying[task.execution.id] = (backend, backend.courier.send(task))
+        if self._desk.waiting:
             self._judge_stranded()
 
     def _judge_stranded(self) -> None:
         if any(backend.view.online is None for backend in self._backends.values()):
             return
-        for task, why, elsewhere in self._scheduler.stranded(self._backends.values()):
+        for task, why, elsewhere in self._desk.scheduler.stranded(self._backends.values()):
             requirements = task.requirements
+            if task.execution.id not in self._desk.waiting:
+                continue
             if elsewhere:
-                self._redirect(task, None)
+                self._desk.redirect(task, None)
+                self.pump()
+            elif requirements.affinity and requirements.fallback is FallbackStrategy.ASK_USER:
+                self._asking.ask(task, why)
             elif self._hopeless(requirements):
-                self._scheduler.remove(task)
-                del self._waiting[task.execution.id]
-                self._spawn(
-                    self._fail_waiting(task, f"No backend can run it: {why}."), "no backend"
-                )
+                self.give_up(task, f"No backend can run it: {why}.")
             else:
                 task.live.note = f"waiting for a backend ({why})"
                 task.live.touch()
@@ -410,18 +389,19 @@ class Engine:
             for backend in candidates
         )
 
-    def _redirect(self, task: NodeTask, backend_id: str | None) -> None:
-        self._scheduler.remove(task)
-        old = task.requirements
-        task.requirements = replace(old, affinity=backend_id)
-        self._scheduler.add(task, first=True)
-        self.pump()
+    def give_up(self, task: NodeTask, message: str) -> None:
+        """End a waiting task's node as failed."""
+        self._desk.take(task.execution.id)
+        title = task.live.title_of(task.execution.canvas_node_id)
+        if task.live.graph is not None and not message.startswith(title):
+            message = f"{title}: {message}"
+        self.spawn(self._fail(task.live, task.execution, message), "no backend")
 
-    async def _fail_waiting(self, task: NodeTask, message: str) -> None:
-        await self._end_node(task.live, task.execution, JobStatus.FAILED, message)
-        await self._finish_if_over(task.live)
+    async def _fail(self, live: LiveJob, execution: NodeExecution, message: str) -> None:
+        await self.end_node(live, execution, JobStatus.FAILED, message)
+        await self.went_on(live)
 
-    async def _end_node(
+    async def end_node(
         self, live: LiveJob, execution: NodeExecution, status: JobStatus, message: str | None
     ) -> None:
         """End a node that has no prompt out."""
@@ -431,12 +411,48 @@ class Engine:
         await self._journal.finish_node(execution.id, status, message, execution.completed_at)
         live.touch()
 
+    def backend_name(self, backend_id: str) -> str:
+        """What people call a backend."""
+        backend = self._backends.get(backend_id)
+        return backend.name if backend is not None else ""
+
+    async def answer(self, job_id: str, execution_id: str, backend_id: str | None) -> None:
+        """Choose a backend for a node that waits for one; None lets the node fail.
+
+        Raises:
+            UsageError: nothing is asked, or there is no such backend.
+        """
+        live = self._active.get(job_id)
+        if live is None:
+            raise UsageError(f"This kernel runs no job {job_id!r:.80}.")
+        await self._asking.answer(live, execution_id, backend_id)
+
+    @property
+    def interactive(self) -> bool:
+        """Whether somebody sees questions and can answer them; else a script's ``asker`` must."""
+        return self._asking.interactive
+
+    @interactive.setter
+    def interactive(self, value: bool) -> None:
+        self._asking.interactive = value
+        self.pump()
+
+    @property
+    def asker(self) -> Asker | None:
+        """Who is asked which backend takes over, where a job has nobody of its own."""
+        return self._asking.asker
+
+    @asker.setter
+    def asker(self, value: Asker | None) -> None:
+        self._asking.asker = value
+
     # Outcomes ---------------------------------------------------------------------------------
 
     def began(self, flight: Flight, at: datetime) -> None:
         """A prompt is written down, and so its node and job are running, as in the store."""
         job, execution = flight.task.live.job, flight.task.execution
-        job.status = JobStatus.RUNNING
+        if job.status is JobStatus.PENDING:
+            job.status = JobStatus.RUNNING
         job.started_at = job.started_at or at
         execution.status = JobStatus.RUNNING
         execution.comfy_prompt_id = flight.prompt_id
@@ -450,11 +466,11 @@ class Engine:
     def note(self, flight: Flight, kind: str, message: str) -> None:
         """Something happened to a prompt: it goes into its job's history."""
         event = self._event(flight.task.live, flight.task.execution, kind, message)
-        self._spawn(event, f"note {kind}")
+        self.spawn(event, f"note {kind}")
 
     async def settle(self, backend: LiveBackend, flight: Flight, outcome: Outcome) -> None:
         """A prompt ended on ``backend``: record it, then either end the node or try again."""
-        self._flying.pop(flight.task.execution.id, None)
+        self._desk.flying.pop(flight.task.execution.id, None)
         if outcome.state is PromptStatus.LOST:
             await self._lost(flight, outcome)
         else:
@@ -477,20 +493,22 @@ class Engine:
         if outcome.not_sent:
             task.attempts -= 1
         if flight.cancel or live.cancelling:
-            await self._end_node(live, execution, JobStatus.CANCELLED, None)
-            await self._finish_if_over(live)
-        elif task.attempts >= MAX_ATTEMPTS:
-            message = f"{outcome.error_message} It was sent {task.attempts} times."
-            await self._end_node(live, execution, JobStatus.LOST, message)
-            await self._finish_if_over(live)
+            await self.end_node(live, execution, JobStatus.CANCELLED, None)
+            await self.went_on(live)
+        elif task.attempts - task.forgiven >= MAX_ATTEMPTS:
+            tries = task.attempts - task.forgiven
+            message = f"{outcome.error_message} It was sent {tries} times."
+            await self.end_node(live, execution, JobStatus.LOST, message)
+            await self.went_on(live)
         else:
-            delay = 0.0 if outcome.not_sent else RETRY * 2 ** (task.attempts - 1)
+            tries = task.attempts - task.forgiven
+            delay = 0.0 if outcome.not_sent else RETRY * 2 ** (tries - 1)
             live.note = f"{outcome.error_message} Trying again."
             execution.status = JobStatus.PENDING
             execution.backend_id = None
             task.not_before = time.monotonic() + delay
             live.touch()
-            self._wait(task, first=True)
+            self._desk.wait(task, first=True)
             self._host.loop.call_later(delay + 0.01, self.pump)
 
     async def _lose_patience(self, backend: LiveBackend) -> None:
@@ -509,7 +527,13 @@ class Engine:
                     flight, f"{backend.name} has not answered for {PATIENCE:.0f} seconds."
                 )
 
-    async def _finish_if_over(self, live: LiveJob) -> None:
+    async def went_on(self, live: LiveJob) -> None:
+        """A node ended: see what is next in its job, or whether it is over."""
+        self._runner.advance(live)
+        await self.finish_if_over(live)
+
+    async def finish_if_over(self, live: LiveJob) -> None:
+        """End the job if all its nodes have ended."""
         live.touch()
         if conclude(live):
             await finish_job(self._journal, live)
@@ -534,35 +558,29 @@ class Engine:
             ]
         )
 
-    # Cancelling -------------------------------------------------------------------------------
+    # Steering ---------------------------------------------------------------------------------
+
+    def pause(self, live: LiveJob) -> "asyncio.Task[Any]":
+        """Send nothing more of a job; what is out ends. Await the task to have it stored."""
+        return self._steering.pause(live)
+
+    def unpause(self, live: LiveJob) -> "asyncio.Task[Any]":
+        """Let a paused job go on. Await the task to have it stored."""
+        return self._steering.unpause(live)
 
     def cancel(self, live: LiveJob) -> None:
         """Stop a job: what waits is dropped, what is out is taken back, what is done stays done."""
-        if live.cancelling or live.finished or live.id not in self._active:
-            return
-        live.cancelling = True
-        live.note = "cancelling"
-        live.touch()
-        self._spawn(self._cancel(live), f"cancel {live.id}")
+        self._steering.cancel(live)
 
-    async def _cancel(self, live: LiveJob) -> None:
-        # Stored first: a kernel killed now goes on cancelling when it is back.
-        await self._event(live, None, "cancel", "Cancelled by the user.")
-        for execution in live.job.node_executions:
-            task = self._waiting.pop(execution.id, None)
-            if task is not None:
-                self._scheduler.remove(task)
-                await self._end_node(live, execution, JobStatus.CANCELLED, None)
-            elif execution.id in self._flying:
-                backend, flight = self._flying[execution.id]
-                backend.courier.cancel(flight)
-        await self._finish_if_over(live)
+    async def retry(self, live: LiveJob) -> None:
+        """Run again what failed in a job that has ended, and what waited for it."""
+        await self._steering.retry(live)
 
     # The ticker -------------------------------------------------------------------------------
 
     def _keep_ticking(self) -> None:
         if self._ticker is None or self._ticker.done():
-            self._ticker = self._spawn(self._tick(), "ticker")
+            self._ticker = self.spawn(self._tick(), "ticker")
 
     async def _tick(self) -> None:
         noted = time.monotonic()
@@ -584,7 +602,7 @@ class Engine:
         What a kernel killed before this does not find in the store, it finds on the server.
         """
         sent, started = [], []
-        for _, flight in self._flying.values():
+        for _, flight in self._desk.flying.values():
             if flight.noted is not flight.state and now - flight.sent_at > NOTE:
                 flight.noted = flight.state
                 if flight.state is PromptStatus.QUEUED:
@@ -592,9 +610,9 @@ class Engine:
                 elif flight.state is PromptStatus.RUNNING:
                     started.append(flight.prompt_id)
         if sent:
-            self._spawn(self._wait_for(self._journal.prompts_sent(sent)), "note what is queued")
+            self.spawn(self._wait_for(self._journal.prompts_sent(sent)), "note what is queued")
         if started:
-            self._spawn(self._wait_for(self._journal.prompts_started(started)), "note what runs")
+            self.spawn(self._wait_for(self._journal.prompts_started(started)), "note what runs")
 
     @staticmethod
     async def _wait_for(pending: Awaitable[Any]) -> None:
@@ -612,7 +630,8 @@ class Engine:
 
     # Housekeeping -----------------------------------------------------------------------------
 
-    def _spawn(self, coroutine: Awaitable[Any], name: str) -> "asyncio.Task[Any]":
+    def spawn(self, coroutine: Awaitable[Any], name: str) -> "asyncio.Task[Any]":
+        """Run something in the background; its errors are reported."""
         task: asyncio.Task[Any] = asyncio.ensure_future(coroutine, loop=self._host.loop)
         task.set_name(f"comfynb {name}")
         self._helpers.add(task)

@@ -4,15 +4,20 @@ import asyncio
 import concurrent.futures
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from comfynb.engine.views import ImageView, JobView, NodeView
+from comfynb.engine.graph.network import Graph
+from comfynb.engine.graph.overview import group_nodes
+from comfynb.engine.views import ImageView, JobView, NodeView, QuestionView
 from comfynb.models import Job, JobStatus, NodeExecution, OutputFile
 
-__all__ = ["LiveJob", "NodeProgress"]
+__all__ = ["Asker", "LiveJob", "NodeProgress"]
+
+Asker: TypeAlias = Callable[[QuestionView], "str | Awaitable[str | None] | None"]
+"""Chooses a backend for a node that waits for one: its id, or None to let the node fail."""
 
 _TOKENS = itertools.count()
 
@@ -59,6 +64,20 @@ class LiveJob:
         self.queue_position: int | None = None
         self.note: str | None = None
         self.cancelling = False
+        self.graph: Graph | None = None
+        """The snapshot as a graph; None for a run of one workflow by itself."""
+        self.lock = asyncio.Lock()
+        """Held while the job moves on or is stopped, so that neither meets the other half done."""
+        self.questions: dict[str, QuestionView] = {}
+        """Nodes that wait for somebody to choose a backend, by canvas node id."""
+        self.answers: dict[str, str] = {}
+        """The backends that were chosen, by canvas node id."""
+        self.attempts: dict[str, int] = {}
+        """How often nodes were sent by earlier kernels or before a retry, by execution id."""
+        self.forgiven: dict[str, int] = {}
+        """How many of those do not count any more, since the nodes were tried again by hand."""
+        self.asker: Asker | None = None
+        """Who is asked in a script."""
         self.dirty = False
         self.awaited = 0
         """How many wait for it."""
@@ -83,6 +102,25 @@ class LiveJob:
         return self._finished.done()
 
     @property
+    def paused(self) -> bool:
+        """Whether nothing new of it is sent for now."""
+        return self.job.status is JobStatus.PAUSED
+
+    @property
+    def moves(self) -> bool:
+        """Whether what is ready is begun: it is neither paused, nor being cancelled, nor over."""
+        return not (self.cancelling or self.paused or self.job.status.is_terminal)
+
+    @property
+    def question(self) -> QuestionView | None:
+        """What it waits for somebody to answer, if anything."""
+        return next(iter(self.questions.values()), None)
+
+    def title_of(self, canvas_node_id: str) -> str:
+        """What people call a node of its canvas."""
+        return self.titles.get(canvas_node_id, canvas_node_id)
+
+    @property
     def watched(self) -> bool:
         """Whether somebody looks at it."""
         return bool(self._watchers)
@@ -91,13 +129,13 @@ class LiveJob:
     def view(self) -> JobView:
         """What a person sees of it now."""
         job = self.job
-        nodes = tuple(self._node_view(execution) for execution in job.node_executions)
+        nodes = self._node_views()
         running = [progress for progress in self.progress.values() if progress.preview]
         shown = running[-1] if running and not job.status.is_terminal else None
         if job.status is JobStatus.COMPLETED:
             percent = 100.0
         else:
-            percent = sum(node.progress for node in nodes) / len(nodes) if nodes else 0.0
+            percent = sum(_share(node) for node in nodes) / len(nodes) if nodes else 0.0
         status = job.status
         if status is JobStatus.RUNNING and self.queue_position is not None:
             # Handed to a backend, which has others before it: to a person it waits.
@@ -120,7 +158,18 @@ class LiveJob:
             values=dict(job.parameter_values),
             queue_position=None if job.status.is_terminal else self.queue_position,
             note=self.note,
+            questions=tuple(self.questions.values()),
         )
+
+    def _node_views(self) -> tuple[NodeView, ...]:
+        executions = list(self.job.node_executions)
+        if self.graph is None:
+            return tuple(self._node_view(execution, self.outputs) for execution in executions)
+        files: dict[str, list[OutputFile]] = {}
+        for output in self.outputs:
+            files.setdefault(output.prompt_id, []).append(output)
+        views = [self._node_view(e, files.get(e.comfy_prompt_id or "", ())) for e in executions]
+        return group_nodes(views)
 
     def _error_text(self) -> str | None:
         """The sentence, and after a line break the server's traceback, which rows fold away."""
@@ -130,17 +179,26 @@ class LiveJob:
                 return f"{message}\n{execution.error_traceback}"
         return message
 
-    def _node_view(self, execution: NodeExecution) -> NodeView:
+    def _node_view(self, execution: NodeExecution, files: Iterable[OutputFile]) -> NodeView:
         progress = self.progress.get(execution.id)
         live = progress is not None and not execution.status.is_terminal
         return NodeView(
             canvas_node_id=execution.canvas_node_id,
-            title=self.titles.get(execution.canvas_node_id, execution.canvas_node_id),
+            title=self.title_of(execution.canvas_node_id),
             status=execution.status,
             progress=progress.percent if live and progress else execution.progress,
             step=progress.step if live and progress else None,
             backend=self.backend_names.get(execution.backend_id or "", execution.backend_id),
             error=execution.error_message,
+            traceback=execution.error_traceback,
+            started_at=execution.started_at,
+            completed_at=execution.completed_at,
+            runs_done=int(execution.status.is_terminal),
+            images=tuple(self._image_view(output) for output in files),
+            preview=progress.preview if live and progress else None,
+            preview_type=progress.preview_type if live and progress else "image/jpeg",
+            input_data=execution.input_data,
+            output_data=execution.output_data,
         )
 
     def _image_view(self, output: OutputFile) -> ImageView:
@@ -189,6 +247,14 @@ class LiveJob:
             except Exception as error:  # noqa: BLE001 - a broken watcher must not stop the engine
                 report(error)
 
+    def reopen(self) -> None:
+        """It goes on although it had ended: whoever waits from now on waits for its next end."""
+        if self._finished.done():
+            self._finished = concurrent.futures.Future()
+        self.cancelling = False
+        self.note = None
+        self.progress.clear()
+
     def finish(self) -> None:
         """Wake everybody who waits; the record must be final and stored by now."""
         if not self._finished.done():
@@ -227,3 +293,8 @@ class LiveJob:
             self._finished.result(timeout)
         finally:
             self.awaited -= 1
+
+
+def _share(node: NodeView) -> float:
+    """How much of a node is behind it: one that was skipped holds nothing up."""
+    return 100.0 if node.status is JobStatus.SKIPPED else node.progress

@@ -62,6 +62,8 @@ class NodeTask:
     workflow: dict[str, Any] | None = None
     """The UI workflow, embedded in the pictures as ComfyUI does."""
     attempts: int = 0
+    forgiven: int = 0
+    """Attempts before somebody asked for another try."""
     not_before: float = 0.0
     """Monotonic seconds: a task that was lost waits a little before it is sent again."""
 

@@ -372,9 +372,9 @@ async def test_a_prompt_that_is_lost_every_time_is_lost_not_done(
             live,
             lambda view, attempt=attempt: (
                 view.step
-                and len(kernel.engine._flying) == 1
-                and next(iter(kernel.engine._flying.values()))[1].attempt == attempt
-                and next(iter(kernel.engine._flying.values()))[1].state is PromptStatus.RUNNING
+                and len(kernel.engine._desk.flying) == 1
+                and next(iter(kernel.engine._desk.flying.values()))[1].attempt == attempt
+                and next(iter(kernel.engine._desk.flying.values()))[1].state is PromptStatus.RUNNING
             ),
         )
         await servers[0].fault("restart")

@@ -1,0 +1,162 @@
+"""Takes over jobs that no living kernel looks after, and readies stored jobs to be run."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from comfynb.engine.asking import ANSWERED
+from comfynb.engine.desk import Desk
+from comfynb.engine.graph.runner import GraphRunner
+from comfynb.engine.live import LiveJob
+from comfynb.engine.tasks import NodeTask
+from comfynb.errors import ComfynbError
+from comfynb.models import (
+    Job,
+    JobEvent,
+    JobStatus,
+    NodeExecution,
+    PromptRecord,
+    PromptStatus,
+    WorkflowVersion,
+)
+from comfynb.store import Store
+
+__all__ = ["Recovered", "Recovery"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What a new kernel found: jobs that had not ended, and prompts of them that were out."""
+
+    jobs: int
+    prompts: int
+
+    def __str__(self) -> str:
+        if not self.jobs:
+            return "Nothing to pick up."
+        jobs = "1 job" if self.jobs == 1 else f"{self.jobs} jobs"
+        prompts = "1 prompt" if self.prompts == 1 else f"{self.prompts} prompts"
+        return f"Picked up {jobs} that had not ended ({prompts} sent before)."
+
+
+class Office(Protocol):
+    """What recovery needs from the engine."""
+
+    def activate(self, live: LiveJob) -> None:
+        """This kernel runs the job from now on."""
+
+    def task(self, live: LiveJob, execution: NodeExecution) -> NodeTask:
+        """The unit of work for one node of a job."""
+
+    def cancel(self, live: LiveJob) -> None:
+        """Stop a job."""
+
+    async def end_node(
+        self, live: LiveJob, execution: NodeExecution, status: JobStatus, message: str | None
+    ) -> None:
+        """End a node that has no prompt out."""
+
+    async def finish_if_over(self, live: LiveJob) -> None:
+        """End the job if all its nodes have ended."""
+
+    def spawn(self, coroutine: Awaitable[Any], name: str) -> object:
+        """Run something in the background; its errors are reported."""
+
+
+class Recovery:
+    """Adopts jobs of dead kernels."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        store: Store,
+        runner: GraphRunner,
+        office: Office,
+        *,
+        versions: dict[str, WorkflowVersion],
+        live_of: Callable[[Job, Sequence[Any]], LiveJob],
+    ) -> None:
+        self._desk = desk
+        self._store = store
+        self._journal = store.journal
+        self._runner = runner
+        self._office = office
+        self._versions = versions
+        self._live_of = live_of
+
+    async def resume(self) -> Recovered:
+        """Adopt every job that has not ended and that no living kernel owns."""
+        alive = await self._store.live_owners()
+        adopted = await self._journal.adopt(self._store.owner_id, alive)
+        prompts = 0
+        for job, records in adopted:
+            if job.id in self._desk.active:
+                continue
+            prompts += len(records)
+            await self._readopt(job, records)
+        return Recovered(len(adopted), prompts)
+
+    async def attach(self, job: Job) -> LiveJob:
+        """The live form of a stored job, ready to be run: its outputs and workflows are loaded."""
+        live = self._live_of(job, await self._journal.outputs_of([job.id]))
+        await self.prepare(live)
+        return live
+
+    async def prepare(self, live: LiveJob) -> list[JobEvent]:
+        """Load what is needed to run a job; returns what happened since it was last retried."""
+        for node in live.job.canvas_snapshot.nodes:
+            version_id = node.config.get("workflow_version")
+            if version_id and version_id not in self._versions:
+                version = await self._store.get(WorkflowVersion, version_id)
+                if version is not None:
+                    self._versions[version_id] = version
+        events = await self._journal.events_of(live.id)
+        retried = max((i for i, event in enumerate(events) if event.kind == "retry"), default=-1)
+        since = events[retried].happened_at if retried >= 0 else None
+        for record in await self._store.find(PromptRecord, where={"job_id": live.id}):
+            key, attempt = record.node_execution_id, record.attempt
+            live.attempts[key] = max(attempt, live.attempts.get(key, 0))
+            if since is not None and record.created_at < since:
+                live.forgiven[key] = max(attempt, live.forgiven.get(key, 0))
+        for event in events:
+            if event.kind == ANSWERED:
+                live.answers[event.data["canvas_node_id"]] = event.data["backend_id"]
+        return list(events[retried + 1 :])
+
+    async def _readopt(self, job: Job, records: Sequence[PromptRecord]) -> None:
+        live = self._live_of(job, await self._journal.outputs_of([job.id]))
+        events = await self.prepare(live)
+        self._office.activate(live)
+        if job.status is JobStatus.PAUSED:
+            live.note = "paused"
+        executions = {execution.id: execution for execution in job.node_executions}
+        for record in records:
+            execution = executions[record.node_execution_id]
+            if not execution.status.is_terminal:
+                await self._take_over(live, execution, record)
+        if any(event.kind == "cancel" for event in events):
+            self._office.cancel(live)
+            return
+        if live.moves or live.graph is None:
+            self._runner.start(live)
+        await self._office.finish_if_over(live)
+
+    async def _take_over(
+        self, live: LiveJob, execution: NodeExecution, record: PromptRecord
+    ) -> None:
+        """Go on with a prompt that was out."""
+        try:
+            task = self._office.task(live, execution)
+        except ComfynbError as error:
+            await self._office.end_node(live, execution, JobStatus.FAILED, str(error))
+            return
+        backend = self._desk.backends.get(record.backend_id)
+        if backend is not None:
+            self._desk.flying[execution.id] = (backend, backend.courier.adopt(task, record))
+            return
+        message = "Its backend was removed while no kernel watched."
+        await self._journal.finish_prompt(
+            record.prompt_id, PromptStatus.LOST, error_class="lost", error_message=message
+        )
+        execution.status = JobStatus.PENDING
+        execution.backend_id = None
