@@ -13,18 +13,20 @@
         on_run: Callable[[CanvasLayout], object] | None = None,   # a widget or an awaitable of one
         name: str = "graph", height: int = 560,                   # CSS pixels
     )
-    .layout                      the graph as it is now, a copy
+    .canvas_layout               the graph as it is now, a copy; .problems what check() found
     .set_layout(layout)          show another one (from code); calls no on_change; undoable
     .set_palette(items)          other workflows to add
     .show_job(view | None)       colours, progress and thumbnails; None shows the plain graph
     .thumbnail(node_id, data)    show an encoded picture beneath a node
     .select(*node_ids)  .fit()  .auto_layout()  .undo()  .redo()  .refresh()  .to_svg() -> str
 
-``inspector(node, update)`` gives the form of a selected node; ``update({"key": value})`` puts values
-into its config, as one edit that can be undone. Conditions, fan-outs and outputs have a form of their
-own (the seed's keys) where ``inspector`` returns None. The backend and the fallback are the canvas's.
+``inspector(node, update)`` gives the form of a selected node; ``update({"key": value})`` puts
+values into its config, as one edit that can be undone. Where it returns None, inputs, conditions,
+fan-outs, merges and outputs have a form of the canvas's own. Title, backend and fallback are always
+the canvas's.
 """
 
 from comfynb.widgets.canvas.contract import PaletteItem, Problem, Update
+from comfynb.widgets.canvas.editor import CanvasEditor
 
-__all__ = ["PaletteItem", "Problem", "Update"]
+__all__ = ["CanvasEditor", "PaletteItem", "Problem", "Update"]

@@ -44,7 +44,7 @@ class PaletteItem:
 
 
 Ports = Callable[[CanvasNode], PortsView]
-"""The ports of a node. Asked once for each version of a node; quick, as it is asked while drawing."""
+"""The ports of a node. Asked once for each version of a node, while drawing: it should be quick."""
 
 Title = Callable[[CanvasNode], str]
 """What a node is called, a workflow's name say."""

@@ -1,0 +1,153 @@
+// The window onto the canvas: takes focus, keys and the pointer, and knows the page.
+// It lies over the drawing, so ipycanvas's own listeners (which send every mouse move, and keep
+// every key from the page) never hear anything. Mouse events themselves are read by ipyevents.
+
+const PLAIN = new Set([
+  "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Delete", "Backspace", "Escape",
+  "f", "l", "n", "+", "=", "-", "0", "[", "]",
+]);
+const WITH_CTRL = new Set(["z", "y", "a", "c", "x", "v", "d"]);
+
+function isOurs(event) {
+  if (event.altKey || event.isComposing) return false;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  return event.ctrlKey || event.metaKey ? WITH_CTRL.has(key) : PLAIN.has(key);
+}
+
+function isDark() {
+  const lab = document.body.dataset.jpThemeLight;
+  if (lab !== undefined) return lab === "false";
+  // Elsewhere: what the page is painted in, else what the system prefers.
+  for (const element of [document.body, document.documentElement]) {
+    const parts = getComputedStyle(element).backgroundColor.match(/[\d.]+/g);
+    if (parts && (parts.length < 4 || Number(parts[3]) > 0)) {
+      const [r, g, b] = parts.map(Number);
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b < 128;
+    }
+  }
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function render({ model, el }) {
+  const stop = new AbortController();
+  const on = (target, type, listener, options = {}) =>
+    target.addEventListener(type, listener, { signal: stop.signal, ...options });
+
+  el.classList.add("comfynb-surface");
+  el.tabIndex = 0;
+  el.setAttribute("role", "application");
+  el.setAttribute("aria-roledescription", "graph editor");
+  // Without this, JupyterLab takes letters on a focused output for its own commands: X cuts cells.
+  el.dataset.lmSuppressShortcuts = "true";
+  el.dataset.jpSuppressContextMenu = "";
+
+  const label = () => el.setAttribute("aria-label", model.get("label"));
+  const cursor = () => { el.style.cursor = model.get("cursor"); };
+  const stage = () => el.closest(".comfynb-stage");
+  const paint = () => {
+    const dark = isDark();
+    stage()?.classList.toggle("comfynb-stage-dark", dark);
+    return dark;
+  };
+
+  // The page: theme, pixel ratio, size.
+  const measure = () => {
+    if (!el.isConnected || el.clientWidth === 0) return;
+    model.set("dark", paint());
+    model.set("ratio", Math.min(Math.max(window.devicePixelRatio || 1, 1), 3));
+    model.set("width", el.clientWidth);
+    model.set("height", el.clientHeight);
+    model.save_changes();
+  };
+  const sizes = new ResizeObserver(measure);
+  sizes.observe(el);
+  const themes = new MutationObserver(measure);
+  themes.observe(document.body, { attributes: true });
+  on(matchMedia("(prefers-color-scheme: dark)"), "change", measure);
+  // A window that moves to another screen changes its ratio; no event says so otherwise.
+  let ratios = null;
+  const watchRatio = () => {
+    ratios?.removeEventListener("change", watchRatio);
+    ratios = matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+    ratios.addEventListener("change", watchRatio);
+    measure();
+  };
+
+  // The pointer is ours until the button is released, wherever it goes.
+  on(el, "pointerdown", (event) => {
+    el.focus({ preventScroll: true });
+    if (event.pointerType === "mouse" || event.pointerType === "pen") {
+      el.setPointerCapture(event.pointerId);
+    }
+    if (event.button === 1) event.preventDefault(); // no automatic scrolling
+  });
+  on(el, "contextmenu", (event) => { event.preventDefault(); event.stopPropagation(); });
+  // JupyterLab would select the cell and take the focus back.
+  on(el, "mousedown", (event) => event.stopPropagation());
+  // The wheel scrolls the page unless somebody works here.
+  on(el, "wheel", (event) => {
+    if (document.activeElement !== el && !event.ctrlKey) event.stopImmediatePropagation();
+  }, { capture: true });
+
+  on(el, "keydown", (event) => {
+    if (!isOurs(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    model.send({
+      event: "key", key: event.key, shift: event.shiftKey, ctrl: event.ctrlKey || event.metaKey,
+    });
+  });
+  on(el, "focus", () => stage()?.classList.add("comfynb-stage-focus"));
+  on(el, "blur", () => stage()?.classList.remove("comfynb-stage-focus"));
+
+  // An item of the palette dropped here.
+  on(el, "dragover", (event) => {
+    if (event.dataTransfer.types.includes("application/x-comfynb-palette")) {
+      event.preventDefault();
+      event.dataTransfer.dropEffect = "copy";
+    }
+  });
+  on(el, "drop", (event) => {
+    const key = event.dataTransfer.getData("application/x-comfynb-palette");
+    if (!key) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const place = el.getBoundingClientRect();
+    model.send({ event: "drop", key, x: event.clientX - place.left, y: event.clientY - place.top });
+    el.focus({ preventScroll: true });
+  });
+
+  // Frames are counted back once they are on screen, so that no more are sent than are shown.
+  const heard = (message) => {
+    if (message.frame !== undefined) {
+      requestAnimationFrame(() => requestAnimationFrame(() => {
+        if (!stop.signal.aborted) model.send({ event: "shown", frame: message.frame });
+      }));
+    } else if (message.focus) {
+      el.focus({ preventScroll: true });
+    }
+  };
+  model.on("msg:custom", heard);
+  model.on("change:label", label);
+  model.on("change:cursor", cursor);
+  label();
+  cursor();
+  // The view is in the page only after this function returned.
+  requestAnimationFrame(() => {
+    if (stop.signal.aborted) return;
+    watchRatio();
+    model.send({ event: "ready" });
+  });
+
+  return () => {
+    stop.abort();
+    sizes.disconnect();
+    themes.disconnect();
+    ratios?.removeEventListener("change", watchRatio);
+    model.off("msg:custom", heard);
+    model.off("change:label", label);
+    model.off("change:cursor", cursor);
+  };
+}
+
+export default { render };
