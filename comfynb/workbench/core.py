@@ -34,6 +34,7 @@ from comfynb.models import (
 )
 from comfynb.store import Store, Table, open_store
 from comfynb.workbench.backends import Backend, Backends, credentials_for, secret_of
+from comfynb.workbench.graphs import Graphs
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs
 from comfynb.workbench.library import Workflows
 
@@ -50,21 +51,29 @@ class Workbench:
     """Backends, workflows, jobs and the store that remembers them.
 
     ``store`` is the path of a DuckDB file; without it, the environment variable COMFYNB_STORE, or
-    ``comfynb.duckdb`` in the current folder. Pictures are kept beside it, in ``<name>_files``.
-    Several notebooks may use one file at the same time.
+    ``comfynb.duckdb`` in the current folder; or ``postgresql://...`` where several machines share
+    one store. Pictures are kept in the folder ``files``: by default beside the store, in
+    ``<name>_files``; for PostgreSQL, in ``comfynb_files`` in the current folder. Several notebooks
+    may use one store at the same time.
 
     Jobs that had not ended when an earlier kernel was stopped are picked up again, unless
     ``resume`` is False; ``wb.recovered`` says what was found.
     """
 
-    def __init__(self, store: str | Path | None = None, *, resume: bool = True) -> None:
+    def __init__(
+        self,
+        store: str | Path | None = None,
+        *,
+        files: str | Path | None = None,
+        resume: bool = True,
+    ) -> None:
         path = str(store or os.environ.get("COMFYNB_STORE") or "comfynb.duckdb")
         self._closed = False
         self._cleanups = contextlib.ExitStack()
         # First, since it may fail: then there is nothing else to clean up.
         self.store: Store = open_store(path)
         self.host = LoopHost()
-        self.files = Path(path).absolute().with_suffix("").with_name(f"{Path(path).stem}_files")
+        self.files = Path(files).absolute() if files else _files_beside(path)
         self._secrets = SecretFile()
         self.engine = Engine(
             self.store, self.host, self.files / "outputs", report=_reporter(weakref.ref(self))
@@ -75,6 +84,7 @@ class Workbench:
         """Errors in the background that belong to no job; the log has them with tracebacks."""
         self.backends = Backends(self)
         self.workflows = Workflows(self)
+        self.graphs = Graphs(self)
         self.jobs = Jobs(self)
         self._ensure_project()
         self.host.ask(self._open_backends)
@@ -378,6 +388,13 @@ class Workbench:
             lines.append(str(self.recovered))
         lines += self.problems[-3:]
         return "\n".join(lines)
+
+
+def _files_beside(store: str) -> Path:
+    if "://" in store:
+        return Path("comfynb_files").absolute()
+    path = Path(store).absolute()
+    return path.with_name(f"{path.stem}_files")
 
 
 def _reporter(workbench: "weakref.ref[Workbench]") -> Any:

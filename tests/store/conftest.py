@@ -2,12 +2,10 @@
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,89 +68,6 @@ def make() -> type[Make]:
     return Make
 
 
-class PostgresServer:
-    """A server of the tests' own, on a socket in a folder of its own, run by an ordinary user."""
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="comfynb-pg-"))
-        self.databases = 0
-        self._user: dict[str, Any] = {}
-        if os.getuid() == 0:
-            names = [entry.pw_name for entry in pwd.getpwall()]
-            user = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
-            os.chown(self.folder, user.pw_uid, user.pw_gid)
-            self._user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-        data = self.folder / "data"
-        self._run("initdb", "-D", data, "-U", "comfynb", "-A", "trust", "-E", "UTF8", "--no-sync")
-        settings = (
-            f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off "
-            "-c max_connections=300"
-        )
-        self._control("-o", settings, "start")
-
-    def _control(self, *args: object) -> None:
-        # With a log of its own the server does not keep our pipe open.
-        self._run("pg_ctl", "-D", self.folder / "data", "-l", self.folder / "log", "-w", *args)
-
-    def _run(self, program: str, *args: object) -> None:
-        path = postgres_program(program)
-        assert path is not None
-        done = subprocess.run(
-            [path, *map(str, args)],
-            cwd=self.folder,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=100,
-            check=False,
-            **self._user,
-        )
-        assert done.returncode == 0, done.stdout
-
-    def url(self, database: str) -> str:
-        return f"postgresql://comfynb@/{database}?host={self.folder}"
-
-    def execute(self, statement: str) -> None:
-        import psycopg
-
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement)
-
-    def new(self, like: str | None = None) -> str:
-        """A database of its own, empty or a copy; returns its address."""
-        self.databases += 1
-        name = f"test_{self.databases}"
-        self.execute(f"create database {name} template {like or 'template0'}")
-        return self.url(name)
-
-    def restart(self) -> None:
-        self._control("-m", "immediate", "restart")
-
-    def stop(self) -> None:
-        self._control("-m", "immediate", "stop")
-        shutil.rmtree(self.folder)
-
-
-def postgres_program(name: str) -> str | None:
-    """The path of one of the server's programs, which Debian keeps off the PATH."""
-    found = shutil.which(name)
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    return found or next((str(f / name) for f in folders if (f / name).exists()), None)
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    pytest.importorskip("psycopg", reason="psycopg is not installed: PostgreSQL is NOT TESTED")
-    for program in ("initdb", "pg_ctl", "postgres"):
-        if postgres_program(program) is None:
-            pytest.skip(f"no {program} here (Debian: postgresql): PostgreSQL is NOT TESTED")
-    server = PostgresServer()
-    yield server
-    server.stop()
-
-
 @pytest.fixture(params=["duckdb", "postgres"])
 def kind(request: pytest.FixtureRequest) -> str:
     """The database that a test runs on; tests that ask for it run on both."""
@@ -204,7 +119,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> str:
+def postgres_template(postgres_server: Any) -> str:
     url = postgres_server.new()
     fill(url)
     return f"test_{postgres_server.databases}"

@@ -234,3 +234,22 @@ def test_reprs_are_plain_and_bundles_have_every_form(wb, portrait, quick):
         assert bundle["text/plain"].strip()
         assert bundle["text/html"].strip()
     assert "Workbench" in repr(wb)
+
+
+def test_a_store_on_postgresql_serves_as_a_file_does(
+    postgres_server, sandbox, portrait, quick, tmp_path
+):
+    place = postgres_server.new()
+    with Workbench(place) as wb:
+        wb.backends.add(sandbox.url, name="one")
+        job = wb.workflows.load(portrait).run(quick()).wait()
+        assert job.status == "completed", job.error
+        assert [path.parent.parent.parent for path in job.images.paths] == [
+            tmp_path / "comfynb_files" / "outputs"
+        ]
+        assert list(wb.sql("select status from jobs")) == [{"status": "completed"}]
+        assert wb.problems == []
+    with Workbench(place, files=tmp_path / "elsewhere") as again:
+        assert again.jobs.last(1)[0].id == job.id
+        assert again.backends["one"].url == sandbox.url
+        assert again.files == tmp_path / "elsewhere"
