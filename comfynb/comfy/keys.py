@@ -15,7 +15,7 @@ __all__ = ["RESERVED", "ParameterKeys", "parameter_keys"]
 _NOT_IN_NAMES = re.compile(r"[^0-9a-z]+")
 _LONGEST = 64
 _SAYS_NOTHING = {"value"}
-RESERVED = frozenset({"self", "values", "backend", "fallback", "dynamic_seed", "name"})
+RESERVED = frozenset({"self", "values", "backend", "fallback", "dynamic_seed"})
 """Keywords that ``wf.run`` and its kin have themselves."""
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from comfynb.comfy.dynamic_prompts import fill_date
+from comfynb.comfy.dynamic_prompts import fill_date, resolve_at
 from comfynb.engine.graph.feeding import fed_by_graph, set_inputs
 from comfynb.engine.live import LiveJob
 from comfynb.engine.tasks import NodeTask, Requirements
@@ -185,10 +185,13 @@ def make_task(live: LiveJob, execution: NodeExecution, version: WorkflowVersion)
     bindings = node.config.get("bindings", {})
     fed = fed_by_graph(node, execution.input_data)
     # In a graph each node has its own values; a run by itself has the job's.
-    values = live.job.parameter_values if fed is None else node.config.get("values", {})
+    values = dict(live.job.parameter_values if fed is None else node.config.get("values", {}))
+    seed = values.pop(DYNAMIC_SEED, 0)
     prompt = _bind(version.api_json, bindings, values)
     if fed is not None:
         prompt = set_inputs(prompt, fed.values)
+    prompt = resolve_at(prompt, map(tuple, node.config.get("dynamic", ())), seed)
+    prompt = _dated(prompt, node.config, live.job.created_at)
     titles = node_titles(prompt)
     live.node_titles.update(titles)
     choices = set()
@@ -228,8 +231,10 @@ def _dated(
     moment = created_at.astimezone(timezone(timedelta(seconds=config.get("utc_offset", 0))))
     for node_id, name in config.get("dated", ()):
         node = prompt[node_id]
-        text = fill_date(node["inputs"][name], moment)
-        prompt[node_id] = {**node, "inputs": {**node["inputs"], name: text}}
+        text = node["inputs"].get(name)
+        if isinstance(text, str):
+            filled = {**node["inputs"], name: fill_date(text, moment)}
+            prompt = {**prompt, node_id: {**node, "inputs": filled}}
     return prompt
 
 

@@ -53,6 +53,7 @@ def _write_models(folder: Path, catalogue: Catalogue, settings: Settings) -> Non
     for name in names:
         path = folder / name
         if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)  # names may have folders in them
             path.write_bytes(len(header).to_bytes(8, "little") + header)
 
 

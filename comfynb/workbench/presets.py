@@ -28,7 +28,7 @@ class Presets(Mapping[str, dict[str, Any]]):
         self._workflow = workflow
         self._store = store
 
-    def save(self, name: str, values: Mapping[str, Any] | None = None, **more: Any) -> None:
+    def save(self, name: str, values: Mapping[str, Any] | None = None, /, **more: Any) -> None:
         """Keep values under a name, in place of what it was before.
 
         Parameters that are not named are left to whatever their default is when it is used.
