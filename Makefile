@@ -7,7 +7,7 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-LINTED := comfynb tests benchmarks notebooks
+LINTED := comfynb tests benchmarks notebooks agent
 
 .PHONY: help demo lab test lint types layers unit browser notebooks bench format clean
 .NOTPARALLEL:
@@ -37,11 +37,12 @@ layers: $(VENV)/.installed-test
 unit browser notebooks: export COMFYNB_HYPOTHESIS = same
 
 unit: $(VENV)/.installed-test
+	tests/setup.sh
 	$(PYTEST) -n 2 --durations 10 -m "not browser and not kill"
 	$(PYTEST) --durations 10 -m "kill and not browser"
 
 browser: $(VENV)/.installed-test
-	tests/setup_browser.sh
+	tests/setup.sh
 	$(PYTEST) -m browser
 
 # A copy is run, so that what the notebooks write stays out of the tree.

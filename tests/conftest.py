@@ -33,12 +33,12 @@ def find_chromium() -> str | None:
     )
 
 
-def why_no_chromium() -> str:
-    """Return what tests/setup_browser.sh said when it could not install one."""
-    said = REPO / "build" / "no-chromium"
+def why_no(what: str) -> str:
+    """Return what tests/setup.sh said when it could not install it."""
+    said = REPO / "build" / f"no-{what}"
     if said.is_file():
         return said.read_text().strip()
-    return "no Chromium here: tests/setup_browser.sh installs one or says why it cannot"
+    return f"no {what} here: tests/setup.sh installs it or says why it cannot"
 
 
 def pytest_report_header() -> list[str]:
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     no_faults = pytest.mark.skip(
         reason="COMFYNB_TEST_URL names a real server, which has no fault switches"
     )
-    no_browser = pytest.mark.skip(reason=why_no_chromium())
+    no_browser = pytest.mark.skip(reason=why_no("chromium"))
     chromium = find_chromium()
     for item in items:
         if SERVER and item.get_closest_marker("faults"):
@@ -81,7 +81,7 @@ def chromium() -> str:
     """The path of a Chromium."""
     path = find_chromium()
     if path is None:
-        pytest.skip(why_no_chromium())
+        pytest.skip(why_no("chromium"))
     return path
 
 
@@ -162,7 +162,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     pytest.importorskip("psycopg", reason="psycopg is not installed: PostgreSQL is NOT TESTED")
     for program in ("initdb", "pg_ctl", "postgres"):
         if postgres_program(program) is None:
-            pytest.skip(f"no {program} here (Debian: postgresql): PostgreSQL is NOT TESTED")
+            pytest.skip(f"{why_no('postgresql')}: PostgreSQL is NOT TESTED")
     server = PostgresServer()
     yield server
     server.stop()
