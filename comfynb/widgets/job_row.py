@@ -1,4 +1,4 @@
-"""One job as a live row: status, progress, preview, pictures, error, and a Cancel button."""
+"""One job as a live row: status, progress, nodes, questions, preview, pictures, error, buttons."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,14 @@ import ipywidgets
 
 from comfynb.engine.views import JobView, Watchable
 from comfynb.models import JobStatus, utcnow
-from comfynb.widgets.composite import Composite, html, set_class
+from comfynb.widgets.composite import Composite, close_tree, html, set_class
 from comfynb.widgets.gallery import Gallery
-from comfynb.widgets.job_text import error_html, head_html, line, nodes_html
+from comfynb.widgets.job_nodes import NodeLines
+from comfynb.widgets.job_nodes_text import is_graph, nodes_html, nodes_text
+from comfynb.widgets.job_question import Answer, QuestionBox
+from comfynb.widgets.job_text import error_html, head_html, line
 from comfynb.widgets.live import Live, Ticker, call, current_loop, spawn
+from comfynb.widgets.markup import sentence
 from comfynb.widgets.theme import look
 from comfynb.widgets.thumbnails import THUMBNAIL, CannotShow, in_thread
 
@@ -22,14 +26,26 @@ PREVIEW_LIMIT = 60_000
 class JobRow(Composite):
     """A live row for one job.
 
-    ``job`` is watched weakly: a row that is closed or forgotten watches no more. ``cancel`` is what
-    the button does; it must be thread-safe and may return an awaitable; without it there is no
-    button. All that is shown lives in widgets, so it is there again after a page reload.
+    ``job`` is watched weakly: a row that is closed or forgotten watches no more. ``cancel``,
+    ``pause``, ``resume`` and ``retry`` are what the buttons do; each must be thread-safe and may
+    return an awaitable; without it there is no such button. ``answer`` gets a question and the id
+    of the backend that was chosen for it. All that is shown lives in widgets, so it is there again
+    after a page reload.
     """
 
-    def __init__(self, job: Watchable[JobView], cancel: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        job: Watchable[JobView],
+        cancel: Callable[[], object] | None = None,
+        *,
+        pause: Callable[[], object] | None = None,
+        resume: Callable[[], object] | None = None,
+        retry: Callable[[], object] | None = None,
+        answer: Answer | None = None,
+    ) -> None:
         self._job = job
         self._cancel = cancel
+        self._answer = answer
         self._cancelling = False
         self._trouble = ""
         self._status: JobStatus | None = None
@@ -37,12 +53,23 @@ class JobRow(Composite):
         self._scaling = False
         self._preview: ipywidgets.Image | None = None
         self._gallery: Gallery | None = None
+        self._nodes: NodeLines | None = None
+        self._questions: dict[str, QuestionBox] = {}
         self._head = html("", "comfynb-job-head")
         self._detail = html()
-        self._button = ipywidgets.Button(
-            description="Cancel", icon="stop", tooltip="Cancel this job", layout={"width": "auto"}
-        )
+        self._button = _button("Cancel", "stop", "Cancel this job")
         self._button.on_click(self._clicked)
+        self._others = {
+            name: (_button(name.capitalize(), icon, tooltip), action)
+            for name, icon, tooltip, action in (
+                ("pause", "pause", "Send nothing more of this job; what runs now ends", pause),
+                ("resume", "play", "Go on with this job", resume),
+                ("retry", "repeat", "Run again what failed; what completed stays", retry),
+            )
+            if action is not None
+        }
+        for button, action in self._others.values():
+            button.on_click(self._doing(action))
         self._top = ipywidgets.HBox([self._head, *([self._button] if cancel else [])])
         self._top.add_class("comfynb-job-top")
         super().__init__([self._top])
@@ -63,9 +90,9 @@ class JobRow(Composite):
             set_class(self, look(view.status).css_class, on=True)
             self._status = view.status
         self._head.value = head_html(view, utcnow())
-        self._detail.value = (
-            error_html(self._trouble) + error_html(view.error) + nodes_html(view.nodes)
-        )
+        self._detail.value = error_html(self._trouble) + error_html(_error_of(view))
+        self._show_nodes(view)
+        self._show_questions(view)
         self._show_button(view)
         self._show_preview(view)
         if view.images:
@@ -81,6 +108,9 @@ class JobRow(Composite):
         children: list[ipywidgets.Widget] = [self._top]
         if self._detail.value:
             children.append(self._detail)
+        children += self._questions.values()
+        if self._nodes is not None:
+            children.append(self._nodes)
         if self._preview is not None and not view.status.is_terminal:
             children.append(self._preview)
         if self._gallery is not None:
@@ -88,10 +118,52 @@ class JobRow(Composite):
         if tuple(children) != self.children[1:]:
             self.show_children(children)
 
+    def _show_nodes(self, view: JobView) -> None:
+        if not is_graph(view):
+            return
+        if self._nodes is None:
+            self._nodes = NodeLines()
+        self._nodes.show(view, utcnow())
+
+    def _show_questions(self, view: JobView) -> None:
+        if self._answer is None:
+            return
+        gone = dict(self._questions)
+        for question in () if view.status.is_terminal else view.questions:
+            box = gone.pop(question.canvas_node_id, None)
+            if box is None:
+                self._questions[question.canvas_node_id] = QuestionBox(question, self._answer)
+            else:
+                box.show(question)
+        for node_id, box in gone.items():
+            del self._questions[node_id]
+            close_tree(box)
+
     def _show_button(self, view: JobView) -> None:
         done = view.status.is_terminal
         self._button.disabled = done or self._cancelling
         self._button.description = "Cancelling…" if self._cancelling and not done else "Cancel"
+        fitting = _fitting(view)
+        shown = [button for name, (button, _) in self._others.items() if name == fitting]
+        if self._cancel is not None and not (done and shown):
+            shown.append(self._button)
+        if (self._head, *shown) != self._top.children:
+            self._top.children = (self._head, *shown)
+            for button in shown:
+                button.disabled = button is self._button and button.disabled
+
+    def _doing(self, action: Callable[[], object]) -> Callable[[ipywidgets.Button], None]:
+        def clicked(button: ipywidgets.Button) -> None:
+            button.disabled = True
+            self._trouble = ""
+            call(action, lambda _: None, lambda why: self._not_done(button, why))
+
+        return clicked
+
+    def _not_done(self, button: ipywidgets.Button, why: str) -> None:
+        button.disabled = False
+        self._trouble = why
+        self._show(self._job.view)
 
     def _show_preview(self, view: JobView) -> None:
         data = view.preview
@@ -134,6 +206,7 @@ class JobRow(Composite):
         if self.comm is None:
             return False
         self._head.value = head_html(view, utcnow())
+        self._show_nodes(view)
         return not view.status.is_terminal
 
     def _clicked(self, _: object) -> None:
@@ -150,8 +223,9 @@ class JobRow(Composite):
         self._show(self._job.view)
 
     def plain(self) -> str:
-        """The job in one line (two with an error)."""
-        return line(self._job.view, utcnow())
+        """The job in one line (two with an error), and one for each node of a graph."""
+        view, now = self._job.view, utcnow()
+        return "\n".join(part for part in (line(view, now), nodes_text(view, now)) if part)
 
     def body(self) -> str:
         """What stays in a saved notebook: the row as it is now, its pictures included."""
@@ -159,7 +233,7 @@ class JobRow(Composite):
         pictures = "" if self._gallery is None else self._gallery.body()
         return (
             f'<div class="comfynb-job {look(view.status).css_class}">{head_html(view, utcnow())}'
-            f"{error_html(view.error)}{nodes_html(view.nodes)}{pictures}</div>"
+            f"{error_html(_error_of(view))}{nodes_html(view, utcnow())}{pictures}</div>"
         )
 
     def close(self) -> None:
@@ -168,3 +242,27 @@ class JobRow(Composite):
             self._live.stop()
             self._ticker.stop()
         super().close()
+
+
+def _button(description: str, icon: str, tooltip: str) -> ipywidgets.Button:
+    return ipywidgets.Button(
+        description=description, icon=icon, tooltip=tooltip, layout={"width": "auto"}
+    )
+
+
+def _fitting(view: JobView) -> str | None:
+    """The button beside Cancel: pausing is for graphs, whose parts are sent one after another."""
+    if view.status in {JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED}:
+        return "retry"
+    if view.status is JobStatus.PAUSED:
+        return "resume"
+    return "pause" if is_graph(view) and not view.status.is_terminal else None
+
+
+def _error_of(view: JobView) -> str | None:
+    """The job's error, unless a node's line says the same, with the details beneath it."""
+    if view.error and is_graph(view):
+        said = {sentence(node.error)[0] for node in view.nodes if node.error}
+        if sentence(view.error)[0] in said:
+            return None
+    return view.error

@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from comfynb.engine.views import JobView, NodeView
+from comfynb.engine.views import JobView
 from comfynb.models import JobStatus
 from comfynb.widgets.markup import elapsed, esc, one_line, sentence, user
 from comfynb.widgets.theme import chip, look
 
-__all__ = ["bar", "doing", "error_html", "head_html", "line", "nodes_html", "when"]
+__all__ = ["bar", "doing", "error_html", "head_html", "line", "when"]
 
 
 def bar(progress: float, css_class: str, label: str) -> str:
@@ -90,23 +90,6 @@ def error_html(error: str | None) -> str:
         else ""
     )
     return f'<div class="comfynb-error" role="alert">{user(first, 1000)}{details}</div>'
-
-
-def nodes_html(nodes: tuple[NodeView, ...]) -> str:
-    """One line for each node of a graph; nothing for the single workflow of a plain run."""
-    if len(nodes) < 2:
-        return ""
-    cells = []
-    for node in nodes:
-        where = f" on {user(node.backend, 40)}" if node.backend else ""
-        told = sentence(node.error)[0] if node.error else node.step or ""
-        shown = bar(node.progress, look(node.status).css_class, node.title)
-        cells.append(
-            f'{chip(node.status)}<span class="comfynb-cut">{user(node.title, 80)}'
-            f'<span class="comfynb-soft">{where}</span></span>{shown}'
-            f'<span class="comfynb-soft comfynb-cut">{user(told, 120)}</span>'
-        )
-    return f'<div class="comfynb-nodes">{"".join(cells)}</div>'
 
 
 def line(view: JobView, now: datetime) -> str:

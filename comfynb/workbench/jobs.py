@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, overload
 
 from PIL import Image
 
+from comfynb.engine.host import Doing
 from comfynb.engine.live import LiveJob
-from comfynb.engine.views import ImageView, JobView
-from comfynb.errors import JobCancelled, JobFailed, NotFound
-from comfynb.models import JobEvent, JobStatus
+from comfynb.engine.views import ImageView, JobView, QuestionView
+from comfynb.errors import JobCancelled, JobFailed, NotFound, UsageError
+from comfynb.models import JobEvent, JobStatus, NodeType
 from comfynb.widgets import Gallery, JobRow, JobsTable, mimebundle, shared_view
+from comfynb.workbench.job_nodes import JobNodes
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -130,11 +132,26 @@ class JobHandle:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """What the server said its output nodes made, by ComfyUI node id."""
+        """What came out: of a single run, what the server said of its output nodes, by ComfyUI
+        node id; of a graph, what its OUTPUT nodes delivered, by their names."""
+        if self._live.graph is not None:
+            return {
+                node.title: dict(node.view.output_data or {})
+                for node in self.nodes.values()
+                if node.node_type is NodeType.OUTPUT
+            }
         executions = self._live.job.node_executions
-        if len(executions) == 1:
-            return dict(executions[0].output_data or {})
-        return {e.canvas_node_id: dict(e.output_data or {}) for e in executions}
+        return dict(executions[0].output_data or {}) if executions else {}
+
+    @property
+    def nodes(self) -> JobNodes:
+        """Its canvas nodes by name: status, backend, step, time, error, input and output."""
+        return JobNodes(self._live)
+
+    @property
+    def questions(self) -> tuple[QuestionView, ...]:
+        """What it waits for somebody to decide: which backend runs a node."""
+        return self._live.view.questions
 
     @property
     def files(self) -> Outputs:
@@ -181,6 +198,49 @@ class JobHandle:
         """Stop it: exactly its own prompts, on whatever backend they are; returns at once."""
         self._workbench.host.call(self._workbench.engine.cancel, self._live)
 
+    def pause(self) -> None:
+        """Send nothing more of it; what runs now ends, and is kept.
+
+        Raises:
+            UsageError: it has ended, or another kernel runs it.
+        """
+        self._workbench.host.ask(self._workbench.engine.pause, self._live)
+
+    def resume(self) -> None:
+        """Go on with it after a pause.
+
+        Raises:
+            UsageError: it is not paused, or another kernel runs it.
+        """
+        self._workbench.host.ask(self._workbench.engine.unpause, self._live)
+
+    def retry_failed(self) -> Doing[None]:
+        """Run again what failed, was lost or cancelled, and what waited for it; what completed is
+        used again. ``await`` it or ``.wait()`` to know that it is under way, then await the job.
+
+        Raises:
+            UsageError: (when awaited) it has not ended, or nothing of it failed.
+        """
+        return self._workbench.host.do(self._workbench.engine.retry(self._live), "retry")
+
+    def answer(self, node: str, backend: str | None) -> Doing[None]:
+        """Choose the backend of a node that asks for one; None lets the node fail.
+
+        Raises:
+            UsageError: (when awaited) the node asks nothing.
+            NotFound: there is no such node or backend.
+        """
+        wanted = self.nodes[node].id
+        chosen = self._workbench.backends[backend].id if backend is not None else None
+        asked = next((q for q in self.questions if q.canvas_node_id == wanted), None)
+        if asked is None:
+            raise UsageError(f"{node} of {self.name} asks for no backend.")
+        return self._answer(asked, chosen)
+
+    def _answer(self, question: QuestionView, backend_id: str | None) -> Doing[None]:
+        answering = self._workbench.engine.answer(self.id, question.execution_id, backend_id)
+        return self._workbench.host.do(answering, "answer")
+
     def raise_for_status(self) -> "JobHandle":
         """Return the job if it completed.
 
@@ -202,8 +262,15 @@ class JobHandle:
     # Showing ----------------------------------------------------------------------------------
 
     def row(self) -> JobRow:
-        """A live row of it: progress, preview, Cancel, pictures."""
-        return JobRow(self._live, cancel=self.cancel)
+        """A live row of it: progress, nodes, questions, preview, pictures, and buttons."""
+        return JobRow(
+            self._live,
+            cancel=self.cancel,
+            pause=self.pause,
+            resume=self.resume,
+            retry=self.retry_failed,
+            answer=self._answer,
+        )
 
     def __repr__(self) -> str:
         view = self.view

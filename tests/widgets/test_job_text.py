@@ -7,14 +7,15 @@ from hypothesis import strategies as st
 
 from comfynb.engine.views import JobView, NodeView
 from comfynb.models import JobStatus, utcnow
-from comfynb.widgets.job_text import bar, doing, error_html, head_html, line, nodes_html, when
+from comfynb.widgets.job_nodes_text import nodes_html
+from comfynb.widgets.job_text import bar, doing, error_html, head_html, line, when
 
 TEXT = st.text(st.characters(exclude_categories=()), min_size=1, max_size=60)
 
 
 def everything(view: JobView) -> str:
     now = view.created_at + timedelta(seconds=5)
-    return head_html(view, now) + error_html(view.error) + nodes_html(view.nodes)
+    return head_html(view, now) + error_html(view.error) + nodes_html(view, now)
 
 
 def view_of(job_view: Any, text: str, status: JobStatus) -> JobView:
@@ -91,12 +92,6 @@ def test_a_traceback_folds_out_and_the_sentence_stands_alone(tags: Any) -> None:
     assert "File <stdin>" in found.text
     assert "details" not in error_html("one sentence")
     assert error_html(None) == ""
-
-
-def test_one_node_is_no_graph(job_view: Any) -> None:
-    node = NodeView("1", "a", JobStatus.RUNNING, 0, None, None, None)
-    assert nodes_html((node,)) == ""
-    assert nodes_html((node, node)).count("comfynb-chip") == 2
 
 
 def test_when_names_the_day_if_it_is_not_today() -> None:
