@@ -59,7 +59,9 @@ def reachable(prompt: Mapping[str, Any], starts: list[str]) -> list[str]:
     return [node_id for node_id in prompt if node_id in seen]
 
 
-def check_prompt(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> list[Problem]:
+def check_prompt(
+    prompt: Mapping[str, Any], object_info: Mapping[str, Any], *, beyond_unknown: bool = False
+) -> list[Problem]:
     """List what the server would refuse: an empty list means that it will take the prompt.
 
     Mirrors the server's validation: unknown classes anywhere; then, for the output nodes and what
@@ -67,12 +69,18 @@ def check_prompt(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> l
     out of range or not in the list; circles; nothing to run. Files in a server's input folder are
     not judged (see :func:`missing_files`): they may still be uploaded. What a node checks by itself
     cannot be known here.
+
+    Where classes are unknown the server says no more than that, and so does this list; with
+    ``beyond_unknown`` the other nodes are judged all the same.
     """
     info = as_object_info(object_info)
     problems = list(_unknown(prompt, info))
-    if problems:
+    if problems and not beyond_unknown:
         return problems
     starts = output_nodes(prompt, info)
+    if problems:
+        # What cannot be known to put something out may well do so.
+        starts = [key for key, node in prompt.items() if isinstance(node, Mapping)]
     if not starts:
         return [
             Problem(
@@ -83,7 +91,8 @@ def check_prompt(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> l
         ]
     running = reachable(prompt, starts)
     for node_id in running:
-        problems.extend(_check_node(prompt, node_id, info))
+        if isinstance(prompt[node_id].get("class_type"), str):
+            problems.extend(_check_node(prompt, node_id, info))
     cycle = find_cycle({node_id: prompt[node_id] for node_id in running})
     if cycle:
         problems.append(cycle_problem(prompt, cycle))
@@ -211,8 +220,10 @@ def _check_link(
             "a link to a node of the prompt",
         )
         return
-    source_class = info.node(source["class_type"])
-    outputs = source_class.outputs if source_class is not None else ()
+    source_class = info.node(str(source.get("class_type")))
+    if source_class is None:
+        return
+    outputs = source_class.outputs
     slot = int(link[1])
     if not 0 <= slot < len(outputs):
         yield _problem(

@@ -82,8 +82,8 @@ class StaticTable:
 
     def with_heading(self, text: str, *, good: bool) -> str:
         """The HTML under a sentence that says what the table is about."""
-        sign, css_class = ("✓", "comfynb-good") if good else ("✗", "comfynb-bad")
-        heading = f'<div class="{css_class}">{sign} {user(text, 500)}</div>'
+        sign, css_class = ("✓", "comfynb-completed") if good else ("✕", "comfynb-failed")
+        heading = f"<div>{_sign(sign, css_class)} {user(text, 500)}</div>"
         return styled(heading + (self.body() if self.rows else ""))
 
     def _repr_html_(self) -> str:
@@ -155,18 +155,26 @@ def check_table(
     """
     return StaticTable(
         ["What", "Where", *backends, "In words"],
-        [(what, where, *map(_verdict, cells), text) for what, where, cells, text in rows],
-        empty="nothing",
+        [
+            (what, where, *map(_verdict, cells), Cell(one_line(text, 300), user(text, 600)))
+            for what, where, cells, text in rows
+        ],
         limit=100,
     )
 
 
 def _verdict(is_problem: bool | None) -> Cell:
-    if is_problem is None:
-        return Cell("✓", '<span class="comfynb-good">✓</span>')
-    if is_problem:
-        return Cell("✗", '<span class="comfynb-bad">✗</span>')
-    return Cell("!", '<span class="comfynb-warn">!</span>')
+    sign, word, css_class = {
+        None: ("✓", "fine", "comfynb-completed"),
+        True: ("✕", "problem", "comfynb-failed"),
+        False: ("!", "look at it", "comfynb-pending"),
+    }[is_problem]
+    return Cell(sign, f'<span title="{word}">{_sign(sign, css_class, word)}</span>')
+
+
+def _sign(sign: str, css_class: str, word: str = "") -> str:
+    label = f' role="img" aria-label="{word}"' if word else ""
+    return f'<b class="{css_class}" style="color:var(--chip)"{label}>{sign}</b>'
 
 
 def _value(parameter: ExposedParameter, value: object) -> tuple[str, str]:

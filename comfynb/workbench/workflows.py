@@ -27,11 +27,14 @@ from comfynb.models import (
     utcnow,
 )
 from comfynb.widgets import ParameterForm, mimebundle, shared_view
+from comfynb.workbench.checking import WorkflowCheck, check_workflow, refusal
+from comfynb.workbench.exporting import Exporter, Format
 from comfynb.workbench.exposed import Exposed
 from comfynb.workbench.jobs import JobHandle, JobList
 from comfynb.workbench.parameters import Choices, Input, Nodes, Parameters
 from comfynb.workbench.presets import Presets
 from comfynb.workbench.texts import Place, Texts
+from comfynb.workbench.versions import ShownDiff, Versions
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -62,6 +65,8 @@ class Workflow:
         """The nodes and their inputs, for :meth:`expose`; completes with Tab."""
         self.presets = Presets(self, workbench.store)
         """Values under a name: ``wf.presets.save("fast", steps=8)``."""
+        self.versions = Versions(workbench.store, definition.id, definition.name, self._as_it_was)
+        """What it was when it was run or saved: ``wf.versions[1]``, ``wf.versions.diff(1, 2)``."""
 
     @property
     def id(self) -> str:
@@ -263,6 +268,60 @@ class Workflow:
         store = self._workbench.store
         return 1 + store.count(WorkflowVersion, {"workflow_id": self._definition.id}).result()
 
+    def _as_it_was(self, loaded: LoadedWorkflow) -> "Workflow":
+        definition = self._definition.model_copy(
+            update={"workflow_json": {}, "api_json": {}, "exposed_parameters": []}
+        )
+        return Workflow(self._workbench, definition, loaded)
+
+    def diff(self, before: int = -2, after: int = -1) -> ShownDiff:
+        """What changed from one version to another, by number; by default the latest change."""
+        return self.versions.diff(before, after)
+
+    # Export -----------------------------------------------------------------------------------
+
+    def _export(self, values: Mapping[str, Any]) -> Exporter:
+        self._prepare()
+        keys = self._parameter_keys()
+        prompt = self._definition.api_json
+        current = {
+            key: parameter.default_value
+            for key, parameter in keys.items()
+            if parameter.field_name in prompt[parameter.node_id].get("inputs", {})
+        }
+        current |= self.checked_values(values)
+        return Exporter(
+            self.name,
+            prompt,
+            self._definition.workflow_json,
+            {(keys[k].node_id, keys[k].field_name): value for k, value in current.items()},
+            self._info(),
+        )
+
+    def to_api_json(self, **values: Any) -> dict[str, Any]:
+        """The prompt in API format, with ``values`` in it."""
+        return self._export(values).api()
+
+    def to_ui_json(self, **values: Any) -> dict[str, Any]:
+        """A workflow that ComfyUI's front-end opens: the one it came from with ``values`` in the
+        right places, or one laid out anew where only the API format was known.
+
+        Raises:
+            WorkflowError: a value cannot be saved there without changing another.
+        """
+        return self._export(values).ui()
+
+    def to_python(self, **values: Any) -> str:
+        """Python code that builds the prompt with comfynb's own :class:`PromptBuilder`."""
+        return self._export(values).python()
+
+    def save_as(self, path: str | Path, *, format: Format | None = None, **values: Any) -> Path:  # noqa: A002
+        """Write it to a file: ``.py`` Python, ``.api.json`` API format, other ``.json`` UI format.
+
+        ``format`` ("api", "ui" or "python") decides where the name says otherwise. Gives the path.
+        """
+        return self._export(values).write(path, format)
+
     # Values -----------------------------------------------------------------------------------
 
     def _find(self, name: str) -> tuple[str, ExposedParameter]:
@@ -314,18 +373,45 @@ class Workflow:
             "backend has; give the path of an existing file."
         )
 
-    def check(self, **values: Any) -> list[Problem]:
-        """What would keep it from running, on the backend that fits best; empty if nothing."""
+    def check(
+        self,
+        backend: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        *,
+        vram: float | None = None,
+        **more: Any,
+    ) -> WorkflowCheck:
+        """What would keep it from running, on one backend or on each, in one table.
+
+        As a sequence it is empty, and so false, when a backend would run it. Values are given as
+        to :meth:`run`; ``vram`` is what it needs in GiB, where you know. What is out of range is a
+        row of the table, not an error; only an unknown name is one.
+        """
         self._prepare()
-        checked, files = self._checked(values)
-        prompt = self._bound(checked, files)
-        judged = [
-            check_prompt(respell(prompt, info), ObjectInfo(info))
-            for _, info in self._workbench.known_object_infos()
-        ]
-        if not judged:
-            judged = [check_prompt(prompt, self._object_info(_classes(prompt)))]
-        return min(judged, key=len)
+        given = {**(values or {}), **more}
+        found = {self._find(name)[0]: value for name, value in given.items()}
+        keys = self._parameter_keys()
+        refused: list[Problem] = []
+        checked: dict[str, Any] = {}
+        files: dict[str, Path] = {}
+        for key, value in found.items():
+            try:
+                one, kept = self._checked({key: value})
+            except InvalidValue as error:
+                refused.append(refusal(keys[key], value, error))
+            else:
+                checked |= one
+                files |= kept
+        return check_workflow(
+            self._workbench,
+            self._definition,
+            self._bound(checked, files),
+            backend=backend,
+            report=self._report,
+            refused=refused,
+            uploads={(keys[key].node_id, keys[key].field_name) for key in files},
+            vram=vram,
+        )
 
     def _bound(self, values: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
         prompt = dict(self._definition.api_json)
