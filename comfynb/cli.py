@@ -51,7 +51,9 @@ def main() -> None:
 def lab(folder: Path, port: int, no_browser: bool) -> None:
     """Open JupyterLab in FOLDER, with the tour notebooks in it."""
     copy_notebooks(folder)
-    arguments = [sys.executable, "-m", "jupyterlab", f"--port={port}", "01_run.ipynb"]
+    # As the default page, the tour opens from the address that --no-browser prints, too.
+    tour = "--LabApp.default_url=/lab/tree/01_run.ipynb"
+    arguments = [sys.executable, "-m", "jupyterlab", f"--port={port}", tour]
     if no_browser:
         arguments.append("--no-browser")
     if hasattr(os, "geteuid") and os.geteuid() == 0:

@@ -80,3 +80,14 @@ def test_help_names_every_command():
     output = CliRunner().invoke(main, ["--help"]).output
     for command in ("lab", "demo", "run", "backends", "jobs", "sandbox", "store"):
         assert command in output
+
+
+def test_lab_opens_the_tour_and_prints_an_address_that_does(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("os.execv", lambda program, arguments: started.append(arguments))
+    monkeypatch.chdir(tmp_path)  # the command changes the folder, and pytest changes it back
+    done = CliRunner().invoke(main, ["lab", str(tmp_path / "work"), "--no-browser"])
+    assert done.exit_code == 0, done.output
+    (arguments,) = started
+    assert "--LabApp.default_url=/lab/tree/01_run.ipynb" in arguments
+    assert (tmp_path / "work" / "01_run.ipynb").is_file()
