@@ -21,7 +21,9 @@ from .settings import Settings
 from .tokens import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, SettingsError, find_token
 from .web import PREFIX, Agent
 
-__all__ = ["main"]
+__all__ = ["main", "make_agent", "make_app"]
+
+_ALLOWED = {"Allow": "GET,HEAD"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,13 +61,24 @@ def make_app(agent: Agent) -> web.Application:
     routes = agent.routes()
     routes["/metrics"] = routes[f"{PREFIX}/metrics"]
     for path, handler in routes.items():
-        app.router.add_get(path, handler)
+        app.router.add_get(path, handler, expect_handler=_expect_nothing)
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        if request.path in routes:
+            return web.Response(status=405, text="405: Method Not Allowed", headers=_ALLOWED)
+        return web.Response(status=404, text="404: Not Found")
+
+    app.router.add_route("*", "/{path:.*}", elsewhere, expect_handler=_expect_nothing)
 
     async def close(_: web.Application) -> None:
         await agent.close()
 
     app.on_shutdown.append(close)
     return app
+
+
+async def _expect_nothing(_: web.Request) -> None:
+    """Let any ``Expect`` pass: no body is read, and aiohttp's own check ends in a 500 for some."""
 
 
 async def _serve(settings: Settings, tls: ssl.SSLContext | None) -> int:
@@ -122,9 +135,20 @@ def _folder(text: str) -> tuple[str, str]:
     return role, os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - bytes stay
 
 
+class _NoToken(argparse.Action):
+    """Refuses a token on the command line, where all users can read it, without repeating it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        parser.error(
+            f"a token is never given on the command line: set {TOKEN_VARIABLE} or give --token-file"
+        )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="comfynb-agent",
+        # --token must not be taken for the beginning of --token-file, and shown in its error
+        allow_abbrev=False,
         description="Tells what the GPUs, memory, disks and queue of a ComfyUI machine do, at "
         f"{PREFIX}/metrics.json, {PREFIX}/metrics/stream and {PREFIX}/metrics (OpenMetrics).",
         epilog=f"Where others can reach it, a token is asked for; it is read from the variable "
@@ -135,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=8189, help="0 lets the system choose (default 8189)")
     add("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     add("--token-file", metavar="PATH", help="file that holds the token and nothing else")
+    add("--token", action=_NoToken, help=argparse.SUPPRESS)
     add("--comfyui", metavar="URL", help="ComfyUI whose queue is told: http://127.0.0.1:8188")
     add(
         "--folder",

@@ -67,8 +67,7 @@ class Collector:
         self._mode = mode
         self._owner_gpus = owner_gpus
         self._disk_reader = disks
-        self._gpu_reader = gpus
-        self._gpus = Worker("comfynb-agent-nvml", gpus.read, patience=patience)
+        self._gpus = Worker("comfynb-agent-nvml", gpus.read, patience=patience, end=gpus.close)
         self._host = Worker("comfynb-agent-host", (host or HostReader()).read, patience=patience)
         self._disks = Worker("comfynb-agent-disks", disks.read, patience=patience)
         self._queue = queue

@@ -33,7 +33,7 @@ class Worker(Generic[T]):
     """Calls ``read`` when somebody asks; ``name`` is the thread's.
 
     The thread starts with the first question and is a daemon: a call that hangs keeps nobody
-    from ending.
+    from ending. ``end`` is the last thing that it calls.
     """
 
     def __init__(
@@ -43,8 +43,10 @@ class Worker(Generic[T]):
         *,
         patience: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
+        end: Callable[[], None] | None = None,
     ) -> None:
         self._name = name
+        self._end = end
         self._read = read
         self._patience = patience
         self._clock = clock
@@ -106,7 +108,7 @@ class Worker(Generic[T]):
                 while self._pending is None and not self._closed:
                     self._lock.wait()
                 if self._pending is None:
-                    return
+                    break
             value, error = self._value, None
             try:
                 value = self._read()
@@ -118,3 +120,5 @@ class Worker(Generic[T]):
                 done, self._pending = self._pending, None
                 self._value, self._error, self._made = value, error, self._clock()
             done.set_result(None)
+        if self._end is not None:
+            self._end()
