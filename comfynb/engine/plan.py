@@ -85,6 +85,10 @@ class RunPlan:
     """What their choices are made by; None where nothing is left to chance."""
     dated: Collection[tuple[str, str]] = ()
     """Inputs in which ``%date:...%`` means the moment when the job was made."""
+    group: str | None = None
+    """The sweep that it is a point of; None for a run by itself, which goes first."""
+    weight: float = 1.0
+    """The group's share of the backends, compared to other groups."""
 
 
 def make_jobs(plans: Iterable[RunPlan]) -> list[Job]:
@@ -103,6 +107,8 @@ def make_jobs(plans: Iterable[RunPlan]) -> list[Job]:
             tuple(plan.dated),
             plan.backend_id,
             plan.fallback,
+            plan.group,
+            plan.weight,
         )
         if alike not in snapshots:
             snapshots[alike] = _snapshot(plan)
@@ -131,6 +137,7 @@ def _snapshot(plan: RunPlan) -> CanvasLayout:
             "files": {key: str(path) for key, path in plan.files.items()},
             "required_capabilities": sorted(plan.capabilities),
             **_texts(plan),
+            **({} if plan.group is None else {"group": plan.group, "weight": plan.weight}),
         },
     )
     return CanvasLayout(nodes=[node])
@@ -222,6 +229,9 @@ def make_task(live: LiveJob, execution: NodeExecution, version: WorkflowVersion)
         ports=fed.ports if fed is not None else None,
         origin=fed.origin if fed is not None else {},
         workflow=version.workflow_json or None,
+        version=version.id,
+        group=node.config.get("group"),
+        weight=float(node.config.get("weight", 1.0)),
     )
 
 

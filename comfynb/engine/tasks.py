@@ -25,6 +25,8 @@ class Requirements:
     affinity: str | None
     """Id of the preferred backend, if any."""
     fallback: FallbackStrategy
+    vram_above: int = 0
+    """MiB of VRAM that were too little for it; a backend must have more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,13 @@ class NodeTask:
     """What is noted beside each output: the node's title, the workflow's name, the seed."""
     workflow: dict[str, Any] | None = None
     """The UI workflow, embedded in the pictures as ComfyUI does."""
+    version: str = ""
+    """Id of the workflow version: what was learned about one of its prompts holds for all."""
+    group: str | None = None
+    """The sweep that it belongs to: ordered and shared fairly with other sweeps. None for a run
+    by itself, which goes first."""
+    weight: float = 1.0
+    """Its group's share of the backends, compared to other groups."""
     attempts: int = 0
     forgiven: int = 0
     """Attempts before somebody asked for another try."""
