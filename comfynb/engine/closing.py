@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from comfynb.engine.courier import Outcome
 from comfynb.engine.crashpoints import crash_point
+from comfynb.engine.graph.items import workflow_output
+from comfynb.engine.graph.results import job_outputs
 from comfynb.engine.live import LiveJob
 from comfynb.engine.outputs import describe
 from comfynb.engine.tasks import Flight
@@ -50,12 +52,14 @@ class Closer:
         *,
         busy: Callable[[], bool],
         over: Callable[[LiveJob], None],
+        went_on: Callable[[LiveJob], None],
         spawn: Callable[[Awaitable[Any], str], object],
         report: Callable[[BaseException], None],
     ) -> None:
         self._journal = journal
         self._busy = busy
         self._over = over
+        self._went_on = went_on
         self._spawn = spawn
         self._report = report
         self._endings: list[Ending] = []
@@ -95,6 +99,7 @@ class Closer:
         await asyncio.to_thread(_measure, batch)
         writes: list[Awaitable[Any]] = []
         over: list[LiveJob] = []
+        moved: dict[str, LiveJob] = {}
         for ending in batch:
             live = ending.flight.task.live
             writes.append(self._record(ending))
@@ -102,8 +107,12 @@ class Closer:
             if conclude(live):
                 over.append(live)
                 writes.append(finish_job(self._journal, live))
+            elif live.graph is not None:
+                moved[live.id] = live
             live.touch()
         # All are in the writer's queue by now, in this order: usually one commit carries them.
+        for live in moved.values():
+            self._went_on(live)
         for failure in await asyncio.gather(*writes, return_exceptions=True):
             if isinstance(failure, BaseException):
                 self._report(failure)
@@ -115,13 +124,14 @@ class Closer:
         flight, outcome = ending.flight, ending.outcome
         live, execution = flight.task.live, flight.task.execution
         now = utcnow()
+        output_data, message = _passed_on(ending)
         completed = outcome.state is PromptStatus.COMPLETED
         execution.assign_unchecked(
             status=_NODE_STATUS[outcome.state],
             comfy_prompt_id=flight.prompt_id,
             completed_at=now,
-            output_data=outcome.output_data or None,
-            error_message=outcome.error_message,
+            output_data=output_data or None,
+            error_message=message,
             error_traceback=outcome.error_traceback,
             progress=100.0 if completed else execution.progress,
         )
@@ -134,14 +144,30 @@ class Closer:
             flight.prompt_id,
             outcome.state,
             outputs=outcome.files,
-            output_data=outcome.output_data,
+            output_data=output_data,
             error_class=outcome.error_class,
-            error_message=outcome.error_message,
+            error_message=message,
             error_traceback=outcome.error_traceback,
             started_at=started,
             completed_at=now,
             cached_nodes=outcome.cached_nodes,
         )
+
+
+def _passed_on(ending: Ending) -> tuple[dict[str, Any], str | None]:
+    """A node's output data and error: in a graph by its ports, and with its title."""
+    task, outcome = ending.flight.task, ending.outcome
+    message = outcome.error_message
+    if task.ports is None:
+        return outcome.output_data, message
+    node_id = task.execution.canvas_node_id
+    return workflow_output(
+        task.ports,
+        outcome.output_data,
+        outcome.files,
+        task.execution.backend_id or "",
+        origin=task.origin,
+    ), f"{task.live.title_of(node_id)}: {message}" if message else None
 
 
 def _measure(batch: Iterable[Ending]) -> None:
@@ -162,12 +188,11 @@ def conclude(live: LiveJob) -> bool:
     job.assign_unchecked(
         status=next((each for each in worst if each in statuses), JobStatus.COMPLETED),
         completed_at=utcnow(),
-        error_message=next((e.error_message for e in job.node_executions if e.error_message), None),
-        outputs={
-            execution.canvas_node_id: execution.output_data
-            for execution in job.node_executions
-            if execution.output_data is not None
-        },
+        error_message=next(
+            (e.error_message for e in job.node_executions if e.error_message and e.status in worst),
+            None,
+        ),
+        outputs=job_outputs(live.graph, job.node_executions),
     )
     return True
 

@@ -11,7 +11,7 @@ server no longer knows it (it was restarted, say); lost is never done.
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Collection, Coroutine, Iterable
+from collections.abc import Awaitable, Collection, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from comfynb.comfy import (
     events,
 )
 from comfynb.engine.crashpoints import crash_point
+from comfynb.engine.graph.feeding import set_inputs
 from comfynb.engine.outputs import OutputFolder, media_type_of
 from comfynb.engine.tasks import Flight, NodeTask
 from comfynb.errors import (
@@ -148,7 +149,7 @@ class Courier:
         self._orphans: set[str] = set()
         self._helpers: set[asyncio.Task[None]] = set()
         self._downloads = asyncio.Semaphore(PARALLEL)
-        self._uploaded: dict[Path, FileRef] = {}
+        self._uploaded: dict[Path, asyncio.Task[FileRef]] = {}
         self._stream: EventStream | None = None
 
     def __len__(self) -> int:
@@ -369,29 +370,68 @@ class Courier:
 
     async def _submit(self, flight: Flight) -> None:
         task = flight.task
-        prompt = task.prompt
-        for (node_id, name), path in task.files.items():
-            uploaded = await self._upload(path)
-            node = prompt[node_id]
-            prompt = {**prompt, node_id: {**node, "inputs": {**node["inputs"], name: uploaded}}}
+        chained = {
+            place: source.annotated
+            for place, source in task.sources.items()
+            if source.annotated and source.backend_id == self._home.id
+        }
+        try:
+            await self._submit_with(flight, chained)
+        except PromptRefused as error:
+            gone = {node_id for node_id, _ in chained} & error.node_errors.keys()
+            if not gone:
+                raise
+            # Somebody cleaned the folder up, or it was the temp folder and the server restarted.
+            self._home.note(
+                flight,
+                "uploaded",
+                f"{self._home.name} no longer has what it had made for "
+                f"{task.live.title_of(task.execution.canvas_node_id)}; it is uploaded.",
+            )
+            await self._submit_with(flight, {})
+
+    async def _submit_with(self, flight: Flight, chained: Mapping[tuple[str, str], str]) -> None:
+        """Send a prompt; ``chained`` are the inputs whose files the server has made itself."""
+        task = flight.task
+        names: dict[tuple[str, str], str] = dict(chained)
+        for place, path in task.files.items():
+            names[place] = await self._upload(path)
+        for place, source in task.sources.items():
+            if place not in names:
+                names[place] = await self._upload(source.path, source.sha256)
         await self._client.submit(
-            prompt,
+            set_inputs(task.prompt, names),
             prompt_id=flight.prompt_id,
             extra_data=task.extra_data,
             preview_method="auto",
             object_info=self._home.object_info,
         )
 
-    async def _upload(self, path: Path) -> str:
-        """Send a kept input file once; returns the name that a loader there knows it by."""
-        if path not in self._uploaded:
-            # The folder's name is the content's hash: other content never gets the same name.
-            name = f"{path.parent.name[:12]}-{path.name}"
-            self._uploaded[path] = await self._client.upload(
-                path, filename=name, subfolder="comfynb"
-            )
-        ref = self._uploaded[path]
+    async def _upload(self, path: Path | None, sha256: str | None = None) -> str:
+        """Send a file once, however many want it; returns the name that a loader there knows."""
+        if path is None:
+            raise BackendError("A file that a prompt needs has no copy on this machine.")
+        uploading = self._uploaded.get(path)
+        if uploading is None:
+            uploading = asyncio.get_running_loop().create_task(self._upload_now(path, sha256))
+            self._uploaded[path] = uploading
+        try:
+            # Whoever stops waiting does not stop it for the others.
+            ref = await asyncio.shield(uploading)
+        except BaseException:
+            if uploading.done() and self._uploaded.get(path) is uploading:
+                del self._uploaded[path]  # the next one tries again
+            raise
         return f"{ref.subfolder}/{ref.filename}" if ref.subfolder else ref.filename
+
+    async def _upload_now(self, path: Path, sha256: str | None) -> FileRef:
+        # A kept input's folder is named by its content, an output's name begins with its prompt.
+        name = f"{(sha256 or path.parent.name)[:12]}-{path.name}"
+        try:
+            return await self._client.upload(path, filename=name, subfolder="comfynb")
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise BackendError(f"{path} cannot be sent to {self._home.name}: {why}.") from error
 
     # Listening --------------------------------------------------------------------------------
 

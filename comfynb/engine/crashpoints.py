@@ -7,7 +7,7 @@ passes that place for the third time. Without the variable a crash point costs o
 import os
 import signal
 
-__all__ = ["CRASH_POINTS", "VARIABLE", "crash_point"]
+__all__ = ["CRASH_POINTS", "GRAPH_CRASH_POINTS", "VARIABLE", "crash_point"]
 
 VARIABLE = "COMFYNB_CRASH_AT"
 
@@ -20,6 +20,15 @@ CRASH_POINTS = (
     "file fetched",  # one of its files lies on the disk, nothing is recorded
     "prompt finished",  # its end is queued for the store, the job's is not
     "job finished",  # everything is committed, nobody was told
+)
+
+GRAPH_CRASH_POINTS = (
+    "decision made",  # a graph's next step is decided, nothing of it is stored
+    "node ready stored",  # it is stored, nothing of it was begun
+    "files delivered",  # an OUTPUT's files lie in their folder, nothing is recorded
+    "answer stored",  # somebody chose a backend, the node does not go there yet
+    "cancel stored",  # a job is to be cancelled, nothing of it was stopped
+    "retry stored",  # a job goes on, nothing of it was begun
 )
 
 _name, _, _number = os.environ.get(VARIABLE, "").partition(":")

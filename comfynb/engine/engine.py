@@ -91,14 +91,6 @@ class Engine:
         self._pumping = False
         self._ticker: asyncio.Task[None] | None = None
         self._helpers: set[asyncio.Task[Any]] = set()
-        self._closer = Closer(
-            self._journal,
-            busy=lambda: len(self._desk.flying) > FEW,
-            over=self._over,
-            spawn=self.spawn,
-            report=report,
-        )
-        self._followed: set[str] = set()
         graphs = GraphJournal(store)
         self._runner = GraphRunner(
             self,
@@ -107,6 +99,15 @@ class Engine:
             base=Path.cwd(),
             ledger=output_root.with_name("deliveries"),
         )
+        self._closer = Closer(
+            self._journal,
+            busy=lambda: len(self._desk.flying) > FEW,
+            over=self._over,
+            went_on=self._runner.advance,
+            spawn=self.spawn,
+            report=report,
+        )
+        self._followed: set[str] = set()
         self._asking = Asking(self._desk, self._journal, self)
         self._steering = Steering(self._desk, store, graphs, self._runner, self)
         self._recovery = Recovery(

@@ -8,8 +8,7 @@ from comfynb.models import JobEvent, JobStatus, NodeExecution, utcnow
 from comfynb.store.pending import Pending
 from comfynb.store.schema import json_text, table_of
 from comfynb.store.transaction import Transaction
-from comfynb.store.transitions import OPEN, NodeEnd
-from comfynb.store.transitions import _end_nodes as end_nodes
+from comfynb.store.transitions import OPEN, NodeEnd, end_nodes
 from comfynb.store.worker import Op
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ __all__ = [
     "NodeEnd",
     "Transitions",
     "checked",
+    "end_nodes",
     "record_events",
     "set_job_status",
 ]
@@ -242,7 +243,7 @@ class Transitions:
                         finish.error_traceback,
                     )
                 )
-        _end_nodes(tx, ends)
+        end_nodes(tx, ends)
         if lost:
             tx.run("lose_nodes", [lost])
         table = table_of(OutputFile)
@@ -263,7 +264,7 @@ class Transitions:
             answers.append(status in OPEN and state not in LIVE and end.id not in going)
             if answers[-1]:
                 going[end.id] = end
-        _end_nodes(tx, list(going.values()))
+        end_nodes(tx, list(going.values()))
         return answers
 
     def finish_jobs(self, tx: Transaction, ends: Sequence[JobEnd]) -> Sequence[bool]:
@@ -304,7 +305,7 @@ class Transitions:
         if prompts:
             state = PromptStatus.CANCELLED if cancelled else PromptStatus.LOST
             tx.run("close_prompts", [prompts, state.value, end.completed_at, message])
-        _end_nodes(
+        end_nodes(
             tx, [NodeEnd(row[2], status, end.completed_at, None, message, None) for row in left]
         )
 
@@ -359,7 +360,8 @@ def checked(finish: Finish) -> Finish:
     return finish
 
 
-def _end_nodes(tx: Transaction, ends: Sequence[NodeEnd]) -> None:
+def end_nodes(tx: Transaction, ends: Sequence[NodeEnd]) -> None:
+    """End node executions that have not ended."""
     if not ends:
         return
     tx.run(

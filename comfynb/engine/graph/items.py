@@ -5,7 +5,8 @@ An item is JSON, so that a node execution's ``input_data`` and ``output_data`` h
     {"file": {"filename": ..., "subfolder": ..., "type": ..., "prompt_id": ..., "backend_id": ...,
               "path": ..., "media_type": ..., "size": ..., "sha256": ..., "width": ...,
               "height": ...},
-     "values": {...}}                  what the prompt that made it reported besides files
+     "values": {...},                  what the prompt that made it reported besides files
+     "from": {...}}                    the node, workflow and seed that made it
     {"value": any JSON, "values": {...}}
     {"list": [item, ...]}
 """
@@ -112,13 +113,21 @@ def described(items: Sequence[Item]) -> dict[str, Any]:
 
 
 def workflow_output(
-    ports: WorkflowPorts, outputs: Mapping[str, Any], files: Iterable[OutputFile], backend_id: str
+    ports: WorkflowPorts,
+    outputs: Mapping[str, Any],
+    files: Iterable[OutputFile],
+    backend_id: str,
+    *,
+    origin: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The output data of a prompt: what each port gives, and the server's words as they came."""
+    """The output data of a prompt: what each port gives, and the server's words as they came.
+
+    ``origin`` is noted beside each item: the node's title, the workflow's name, the seed.
+    """
     values = _reported(outputs)
     by_node: dict[str, list[Item]] = {}
     for file in files:
-        item: Item = {"file": _reference(file, backend_id)}
+        item: Item = {"file": _reference(file, backend_id), "from": dict(origin or {})}
         if values:
             item["values"] = values
         by_node.setdefault(file.node_id, []).append(item)

@@ -1,19 +1,29 @@
 """Makers of small graphs."""
 
+import asyncio
 import itertools
+from types import SimpleNamespace
 
 import pytest
 
-from comfynb.engine.graph import WorkflowPorts
+from comfynb.comfy.keys import parameter_keys
+from comfynb.engine.graph import WorkflowPorts, workflow_ports
+from comfynb.engine.graph.job import make_graph_job
 from comfynb.engine.graph.ports import WorkflowInput, WorkflowOutput
+from comfynb.engine.plan import RUNS_PROJECT, RunPlan, version_of
 from comfynb.models import (
     CanvasConnection,
     CanvasLayout,
     CanvasNode,
     DataType,
+    ExposedParameter,
+    FallbackStrategy,
     JobStatus,
     NodeExecution,
     NodeType,
+    ParamType,
+    WorkflowDefinition,
+    new_id,
 )
 
 PORTS = WorkflowPorts(
@@ -48,8 +58,11 @@ class Builder:
         )
         return node_id
 
-    def workflow(self, node_id, **config):
-        return self.add(node_id, NodeType.WORKFLOW, ports=PORTS.to_json(), **config)
+    def workflow(self, node_id, *, affinity=None, fallback=FallbackStrategy.ASK_USER, **config):
+        self.add(node_id, NodeType.WORKFLOW, ports=PORTS.to_json(), **config)
+        self.nodes[node_id].backend_affinity = affinity
+        self.nodes[node_id].fallback_strategy = FallbackStrategy(fallback)
+        return node_id
 
     def condition(self, node_id, expression, **config):
         return self.add(node_id, NodeType.CONDITION, expression=expression, **config)
@@ -145,3 +158,251 @@ class Rows:
 @pytest.fixture(scope="session")
 def rows_of():
     return Rows
+
+
+# Graphs on real backends ------------------------------------------------------------------------
+
+
+def exposed(node_id, field, param_type, default, name=None):
+    return ExposedParameter(
+        id=f"{node_id}.{field}",
+        node_id=node_id,
+        node_title=node_id,
+        field_name=field,
+        display_name=name or field,
+        param_type=param_type,
+        default_value=default,
+    )
+
+
+def save(node_id, source, title="Keep"):
+    return {
+        node_id: {
+            "class_type": "SaveImage",
+            "inputs": {"images": source, "filename_prefix": "graph"},
+            "_meta": {"title": title},
+        }
+    }
+
+
+class Kinds:
+    """Workflows for graphs: each a prompt and its exposed parameters; none is ever cached."""
+
+    def __init__(self, makers):
+        self._makers = makers
+        self.needs = makers.needs
+
+    def _number(self):
+        return self._makers.picture()["1"]["inputs"]["color"]
+
+    def paint(self, width=16, count=1):
+        """A picture of one colour."""
+        prompt = {
+            "1": {
+                "class_type": "EmptyImage",
+                "inputs": {
+                    "width": width,
+                    "height": 16,
+                    "batch_size": count,
+                    "color": self._number(),
+                },
+            },
+            **save("9", ["1", 0]),
+        }
+        return prompt, [
+            exposed("1", "width", ParamType.INT, width),
+            exposed("1", "color", ParamType.INT, prompt["1"]["inputs"]["color"]),
+        ]
+
+    def invert(self):
+        """Inverts a picture."""
+        prompt = {
+            "1": {"class_type": "LoadImage", "inputs": {"image": ""}},
+            "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
+            **save("9", ["2", 0]),
+        }
+        return prompt, []
+
+    def temp(self):
+        """A picture that lies in the server's temp folder."""
+        prompt, parameters = self.paint()
+        prompt["9"]["class_type"] = "PreviewImage"
+        del prompt["9"]["inputs"]["filename_prefix"]
+        return prompt, parameters
+
+    def stitch(self):
+        """Two pictures side by side."""
+        prompt = {
+            "1": {
+                "class_type": "LoadImage",
+                "inputs": {"image": ""},
+                "_meta": {"title": "Left"},
+            },
+            "2": {
+                "class_type": "LoadImage",
+                "inputs": {"image": ""},
+                "_meta": {"title": "Right"},
+            },
+            "3": {
+                "class_type": "ImageStitch",
+                "inputs": {
+                    "image1": ["1", 0],
+                    "image2": ["2", 0],
+                    "direction": "right",
+                    "match_image_size": True,
+                    "spacing_width": 0,
+                    "spacing_color": "white",
+                },
+            },
+            **save("9", ["3", 0]),
+        }
+        return prompt, []
+
+    def slow(self, steps=400):
+        """Takes twenty seconds unless it is stopped."""
+        return self._makers.sampling(steps, 0.05), []
+
+    def failing(self, times=99):
+        """Fails so many times, then makes a picture."""
+        prompt = self._makers.failing()
+        prompt["3"]["inputs"]["times"] = times
+        return prompt, []
+
+
+class GraphKernel:
+    """Runs graphs on a kernel of the engine's tests."""
+
+    def __init__(self, kernel, until, new_kernel):
+        self.kernel = kernel
+        self.engine = kernel.engine
+        self._until = until
+        self._new_kernel = new_kernel
+        self._backends = []
+
+    async def when(self, live, node_id, status):
+        """Return when all runs of a node have this status."""
+        await self._until(live, lambda _: {row.status for row in of(live, node_id)} == {status})
+
+    async def settled(self):
+        """Return when everything that was about to happen by itself has happened."""
+        await self.kernel.store.journal.events_of("nothing")
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    async def next_kernel(self, live):
+        """End this kernel, begin another one on the same store; returns the job as it has it."""
+        await self.kernel.close()
+        self.kernel = await self._new_kernel()
+        self.engine = self.kernel.engine
+        for server, backend in self._backends:
+            options = backend.config.model_dump(include={"id", "enabled", "max_concurrent_jobs"})
+            await self.kernel.add(server, backend.name, **options)
+        self.engine.interactive = True
+        assert (await self.engine.resume()).jobs == 1
+        return self.engine.live(live.id)
+
+    async def job(self, g, kinds, *, values=None, given=None):
+        """Make and store the job of a graph; ``kinds`` are workflows by canvas node."""
+        infos = [b.object_info for b in self.engine.backends.values() if b.object_info]
+        plans, ports = {}, {}
+        for node_id, (prompt, parameters) in kinds.items():
+            definition = WorkflowDefinition(
+                id=new_id(),
+                name=f"wf-{node_id}",
+                workflow_json={},
+                api_json=prompt,
+                exposed_parameters=parameters,
+            )
+            version = version_of(definition.id, 1, {}, prompt)
+            await self.kernel.store.put(definition, version)
+            self.engine.know_version(version)
+            g.nodes[node_id].workflow_id = definition.id
+            g.nodes[node_id].config.pop("ports", None)
+            keys = parameter_keys(parameters)
+            plans[node_id] = RunPlan(
+                version,
+                definition.name,
+                (values or {}).get(node_id, {}),
+                {key: (p.node_id, p.field_name) for key, p in keys.items()},
+            )
+            ports[node_id] = workflow_ports(definition, infos[0] if infos else None)
+        job = make_graph_job(
+            g.layout, plans, ports, name="graph", project_id=RUNS_PROJECT, values=given
+        )
+        await self.kernel.store.journal.create_jobs([job], self.kernel.store.owner_id)
+        return job
+
+    async def start(self, g, kinds, **options):
+        """Start a graph; returns its job live."""
+        live = self.engine.attach_with(await self.job(g, kinds, **options), ())
+        self.engine.launch([live])
+        return live
+
+    async def run(self, g, kinds, **options):
+        """Run a graph to its end; what was stored is what is known here."""
+        live = await self.start(g, kinds, **options)
+        await self.end(live)
+        return live
+
+    async def end(self, live):
+        await live.wait()
+        stored = await self.kernel.stored(live)
+        assert stored.status is live.job.status
+        known = {e.id: e for e in live.job.node_executions}
+        assert {e.id for e in stored.node_executions} == known.keys()
+        for execution in stored.node_executions:
+            mine = known[execution.id]
+            for field in ("status", "input_data", "output_data", "error_message", "backend_id"):
+                assert getattr(execution, field) == getattr(mine, field), field
+
+    async def backend(self, server, name, **options):
+        backend = await self.kernel.add(server, name, **options)
+        self._backends.append((server, backend))
+        return backend
+
+    async def events(self, live):
+        return await self.kernel.events(live)
+
+
+def of(live, node_id):
+    """A canvas node's executions, by run."""
+    rows = [e for e in live.job.node_executions if e.canvas_node_id == node_id]
+    return sorted(rows, key=lambda row: row.input_data.get("run", 0))
+
+
+def one(live, node_id):
+    (row,) = of(live, node_id)
+    return row
+
+
+def items(live, node_id, port):
+    """What a node's port gave, all runs together."""
+    return [i for row in of(live, node_id) for i in row.output_data["ports"].get(port, [])]
+
+
+def files(live, node_id, port="keep_9"):
+    return [item["file"] for item in items(live, node_id, port)]
+
+
+@pytest.fixture
+def graphs(kernel, until, new_kernel):
+    return GraphKernel(kernel, until, new_kernel)
+
+
+@pytest.fixture
+def kinds(prompts):
+    return Kinds(prompts)
+
+
+@pytest.fixture
+async def two(graphs, servers):
+    """A kernel with two backends, called one and two."""
+    graphs.one = await graphs.backend(servers[0], "one")
+    graphs.two = await graphs.backend(servers[1], "two")
+    return graphs
+
+
+@pytest.fixture(scope="session")
+def look():
+    """Ways to look at a job: of, one, items, files."""
+    return SimpleNamespace(of=of, one=one, items=items, files=files)
