@@ -72,6 +72,9 @@ class Choices(_Shown, Mapping[Any, tuple[str, ...]]):
             )
         return self._offers[choice].lacking
 
+    def __contains__(self, choice: object) -> bool:
+        return choice in self._offers
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self._offers)
 
@@ -180,6 +183,9 @@ class Nodes(_Shown, Mapping[str, Node]):
             more, dot, field = field.partition(".")
             title = f"{title}.{more}"
         raise NotFound(f"There is no node called {shorten(name)}{suggest(name, list(self))}.")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and len(nodes_called(self._prompt(), name)) == 1
 
     def __iter__(self) -> Iterator[str]:
         """A name for each node: its title, or its id where others have the same title."""

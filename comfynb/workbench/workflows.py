@@ -26,10 +26,11 @@ from comfynb.models import (
     WorkflowVersion,
     utcnow,
 )
-from comfynb.widgets import ParameterForm, mimebundle, shared_view
+from comfynb.widgets import ParameterEditor, ParameterForm, mimebundle, shared_view
 from comfynb.workbench.checking import WorkflowCheck, check_workflow, refusal
 from comfynb.workbench.exporting import Exporter, Format
 from comfynb.workbench.exposed import Exposed
+from comfynb.workbench.form_source import FormSource, Shelf
 from comfynb.workbench.jobs import JobHandle, JobList
 from comfynb.workbench.parameters import Choices, Input, Nodes, Parameters
 from comfynb.workbench.presets import Presets
@@ -77,6 +78,11 @@ class Workflow:
     def name(self) -> str:
         """What people call it."""
         return self._definition.name
+
+    @property
+    def source(self) -> str:
+        """Where it was loaded from, without secrets; empty for one that was found in the store."""
+        return self._source.source if self._source is not None else ""
 
     @property
     def definition(self) -> WorkflowDefinition:
@@ -606,9 +612,14 @@ class Workflow:
 
     # Showing ----------------------------------------------------------------------------------
 
-    def form(self) -> ParameterForm:
-        """A form of its parameters with a Run button; the jobs it starts appear beneath it."""
+    def form(self, values: Mapping[str, Any] | None = None) -> ParameterForm:
+        """A form of its parameters with a Run button; the jobs it starts appear beneath it.
+
+        ``values`` are what it shows at first, a preset say. It follows when parameters are exposed,
+        renamed or hidden, and when backends come and go.
+        """
         self._prepare()
+        source = FormSource(self._exposed, self._workbench.engine)
 
         def run(values: Mapping[str, Any]) -> Any:
             return self.run(values).row()
@@ -619,12 +630,26 @@ class Workflow:
             return check_value(parameter, value)
 
         return ParameterForm(
-            self._parameter_keys(),
+            source.view.parameters,
+            {self._find(name)[0]: value for name, value in (values or {}).items()},
+            notes=source.view.notes,
+            source=source,
+            presets=Shelf(self.presets),
             title=self.name,
             on_run=run,
             check=check,
             upload=self._workbench.keep_upload,
             fetch=self._workbench.fetch_input,
+        )
+
+    def edit_parameters(self) -> ParameterEditor:
+        """A widget to choose what the form shows: tick, rename, group, reorder, hide."""
+        self._prepare()
+        return ParameterEditor(
+            self._exposed.candidates(),
+            [p.id for p in self._definition.exposed_parameters],
+            self._exposed.replace,
+            title=f"{self.name}: what its form shows",
         )
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from comfynb.errors import UsageError
 from comfynb.models import JobStatus, ParamType
-from comfynb.widgets import JobRow, ParameterForm
+from comfynb.widgets import FormView, JobRow, ParameterForm
 from comfynb.widgets.fields.choice import ChoiceField
 from comfynb.widgets.fields.file import FileField
 from comfynb.widgets.fields.number import NumberField, SeedField
@@ -215,3 +215,80 @@ def test_hostile_names_are_text(parameter: Any, check: Any, hostile: str, tags: 
         html.encode()
     assert not made.field("steps")._text.description_allow_html
     made.field("steps")._text.description.encode()
+
+
+def grouped(parameter: Any, count: int, groups: int) -> dict[str, Any]:
+    return {
+        f"p{i}": parameter(
+            f"p{i}", default=i, order=i, max_value=999, group=f"Group {i * groups // count}"
+        )
+        for i in range(count)
+    }
+
+
+def test_groups_stand_under_their_headings(parameter: Any, check: Any) -> None:
+    parameters = {"loose": parameter("loose", order=99), **grouped(parameter, 6, 2)}
+    form = ParameterForm(parameters, check=check)
+    assert form._grid.children == (form.field("loose").box,)
+    assert [(one.title, one.keys) for one in form._sections] == [
+        ("Group 0", ["p0", "p1", "p2"]),
+        ("Group 1", ["p3", "p4", "p5"]),
+    ]
+    assert all(one.is_open for one in form._sections)
+
+
+def test_a_form_of_300_builds_only_what_is_on_show(parameter: Any, check: Any) -> None:
+    form = ParameterForm(grouped(parameter, 300, 20), {"p250": 1000}, check=check)
+    opened = [one.title for one in form._sections if one.is_open]
+    assert opened == ["Group 0", "Group 1", "Group 16"]
+    assert len(form._fields) == 45
+    assert len(form.values) == 300
+
+
+def test_options_say_who_lacks_them(parameter: Any, check: Any, hostile: str) -> None:
+    models = [f"m{i}" for i in range(30)]
+    long = parameter("model", ParamType.CHOICE, "m3", choices=models)
+    short = parameter("sampler", ParamType.CHOICE, "b", choices=["a", "b"])
+    notes = {"model": {"m3": f"not on {hostile}"}, "sampler": {"b": f"not on {hostile}"}}
+    form = ParameterForm([long, short], check=check, notes=notes)
+    assert form.field("model")._filter.notes.keys() == {"m3"}
+    form.field("model")._filter.notes["m3"].encode()
+    assert form.field("sampler")._choice.options[0] == ("a", 0)
+    assert form.field("sampler")._choice.options[1][0].startswith("b (not on ")
+    assert "not on " in form.field("sampler")._note.value
+    assert form.problems == {}
+    form.set_choices({"model": ["m3", *models]}, {"model": {}})
+    assert form.field("model")._filter.notes == {}
+
+
+def test_it_follows_when_the_parameters_become_others(parameter: Any, check: Any, box: Any) -> None:
+    steps, cfg = parameter("steps", min_value=1), parameter("cfg", default=7, order=1)
+    source = box(FormView({"steps": steps, "cfg": cfg}))
+    form = ParameterForm(source.view.parameters, check=check, source=source)
+    form.field("steps")._text.value = "0"
+    form.field("cfg")._text.value = "9"
+    before = form.field("steps")
+    renamed = cfg.model_copy(update={"display_name": "Guidance", "group": "More"})
+    seed = parameter("seed", default=5, order=2)
+    source.push(FormView({"steps": steps, "guidance": renamed, "seed": seed}))
+    assert form.field("steps") is before
+    assert list(form.problems) == ["steps"]
+    assert form.values == {"steps": 20, "guidance": 9, "seed": 5}
+    assert [one.title for one in form._sections] == ["More"]
+    assert form._sections[0].is_open
+    fewer = steps.model_copy(update={"constraints": None})
+    source.push(FormView({"steps": fewer}))
+    assert form.problems == {}
+    assert form._sections == []
+    assert list(form.values) == ["steps"]
+    form.close()
+    assert source.callbacks == []
+
+
+@pytest.mark.usefixtures("nothing_left")
+def test_parameters_that_come_and_go_leave_nothing(parameter: Any, check: Any) -> None:
+    form = ParameterForm(grouped(parameter, 60, 4), check=check)
+    form.set_parameters(grouped(parameter, 8, 4))
+    form.set_parameters({})
+    form.set_parameters(many(parameter))
+    form.close()

@@ -1,6 +1,6 @@
 """Fields for one of several options: a drop-down list, or a box to filter where they are many."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import ipywidgets
 
@@ -8,7 +8,7 @@ from comfynb.errors import InvalidValue
 from comfynb.models import ExposedParameter
 from comfynb.widgets.fields.base import Check, Field, same
 from comfynb.widgets.fields.filter_select import FilterSelect
-from comfynb.widgets.markup import clean, clip
+from comfynb.widgets.markup import clean, clip, user
 
 __all__ = ["ChoiceField", "LongChoiceField", "Option", "make"]
 
@@ -32,8 +32,11 @@ class ChoiceField(Field):
         check: Check,
         changed: Callable[[Field], None],
         options: Sequence[Option],
+        *,
+        notes: Mapping[Option, str] | None = None,
     ) -> None:
         self._options: list[object] = list(options)
+        self._notes = dict(notes or {})
         self._strange: list[object] = []
         super().__init__(parameter, value, check, changed)
 
@@ -45,7 +48,7 @@ class ChoiceField(Field):
     def _write(self, value: object) -> None:
         place = _place(self._options, value)
         self._strange = [] if place is not None else [value]
-        labels = [_label(option) for option in self._options]
+        labels = [self._noted(option) for option in self._options]
         labels += [f"{_label(value)} (not available)" for value in self._strange]
         pairs = [(label, index) for index, label in enumerate(labels)]
         if tuple(pairs) != tuple(self._choice.options):
@@ -58,9 +61,24 @@ class ChoiceField(Field):
             raise InvalidValue(f"{self.parameter.display_name}: nothing is chosen.")
         return [*self._options, *self._strange][index]
 
-    def set_options(self, options: Sequence[Option]) -> None:
+    def _note_on(self, option: object) -> str:
+        """What is to be said about an option; options are told apart as JSON tells them."""
+        return next((note for one, note in self._notes.items() if same(one, option)), "")
+
+    def _noted(self, option: object) -> str:
+        note = self._note_on(option)
+        return f"{_label(option)} ({note})" if note else _label(option)
+
+    def _hint(self) -> str:
+        note = self._note_on(self.value)
+        return " · ".join(part for part in (super()._hint(), user(note) if note else "") if part)
+
+    def set_options(
+        self, options: Sequence[Option], notes: Mapping[Option, str] | None = None
+    ) -> None:
         """Offer other options; the value stays, and is judged again."""
         self._options = list(options)
+        self._notes = dict(notes or {})
         self.judge_again()
 
 
@@ -75,6 +93,9 @@ class LongChoiceField(ChoiceField):
 
     def _write(self, value: object) -> None:
         labels = [_label(option) for option in self._options]
+        notes = {_label(option): clean(note) for option, note in self._notes.items()}
+        if notes != self._filter.notes:
+            self._filter.notes = notes
         if labels != self._filter.options:
             self._filter.options = labels
         self._filter.value = _label(value)
@@ -119,7 +140,9 @@ def make(
     check: Check,
     changed: Callable[[Field], None],
     options: Sequence[Option],
+    *,
+    notes: Mapping[Option, str] | None = None,
 ) -> ChoiceField:
     """The right one of the two."""
     kind = LongChoiceField if len(options) > MANY else ChoiceField
-    return kind(parameter, value, check, changed, options)
+    return kind(parameter, value, check, changed, options, notes=notes)

@@ -20,6 +20,8 @@ class FilterSelect(anywidget.AnyWidget):
 
     value = traitlets.Unicode().tag(sync=True)
     options = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    notes = traitlets.Dict().tag(sync=True)
+    """What to say beside an option, by the option."""
     label = traitlets.Unicode().tag(sync=True)
     placeholder = traitlets.Unicode().tag(sync=True)
     invalid = traitlets.Bool(default_value=False).tag(sync=True)

@@ -1,6 +1,6 @@
 """Which field a parameter gets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from comfynb.models import ExposedParameter, ParamType
@@ -29,10 +29,11 @@ def make_field(
     changed: Callable[[Field], None],
     *,
     options: Sequence[Option] | None = None,
+    notes: Mapping[Option, str] | None = None,
 ) -> Field:
     """The field for ``parameter``, showing ``value``.
 
-    ``options`` go before those in the parameter's constraints.
+    ``options`` go before those in the parameter's constraints; ``notes`` stand beside them.
     """
     if options is None:
         limits = parameter.constraints
@@ -43,7 +44,7 @@ def make_field(
         case ParamType.BOOL:
             return BoolField(parameter, value, tools.check, changed)
         case ParamType.CHOICE:
-            return choice.make(parameter, value, tools.check, changed, options)
+            return choice.make(parameter, value, tools.check, changed, options, notes=notes)
         case ParamType.IMAGE_PATH | ParamType.VIDEO_PATH:
             return FileField(
                 parameter,

@@ -81,6 +81,7 @@ function render({ model, el }) {
     list.replaceChildren();
     if (!open) return;
     const options = model.get("options");
+    const notes = model.get("notes");
     found = matching(options, query);
     const shown = found.slice(0, SHOWN);
     if (active >= shown.length) active = shown.length - 1;
@@ -90,6 +91,13 @@ function render({ model, el }) {
       item.setAttribute("role", "option");
       item.setAttribute("aria-selected", String(index === active));
       item.append(marked(option, query));
+      const note = Object.hasOwn(notes, option) ? notes[option] : "";
+      if (note) {
+        const beside = document.createElement("span");
+        beside.className = "comfynb-choose-note";
+        beside.textContent = note;
+        item.append(" ", beside);
+      }
       // mousedown, not click: the box must not lose the focus first.
       item.addEventListener("mousedown", (event) => {
         event.preventDefault();
@@ -177,7 +185,7 @@ function render({ model, el }) {
     if (input.value !== model.get("value")) input.value = model.get("value");
     paint();
   }
-  const names = ["label", "placeholder", "disabled", "invalid", "value", "options"];
+  const names = ["label", "placeholder", "disabled", "invalid", "value", "options", "notes"];
   const changed = names.map((name) => `change:${name}`).join(" ");
   model.on(changed, refresh);
   refresh();
