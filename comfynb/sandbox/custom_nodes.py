@@ -19,6 +19,7 @@ from aiohttp import web
 
 from comfynb.sandbox.prompt_queue import PromptQueue, QueueItem
 from comfynb.sandbox.settings import Settings
+from comfynb.sandbox.versions import server_version
 
 __all__ = ["CustomNodes"]
 
@@ -112,9 +113,8 @@ class CustomNodes:
         }
         models = settings.folder("models")
         names: dict[str, tuple[list[str], set[str]]] = {
-            path.name: ([str(path)], set())
-            for path in (sorted(models.iterdir()) if models.is_dir() else ())
-            if path.is_dir()
+            name: ([str(models / name)], set())
+            for name in server_version(settings.version).model_folders
         }
         arguments = type("Arguments", (), {"listen": settings.host, "port": settings.port})()
         cli_args = _module("comfy.cli_args", {"args": arguments})
