@@ -148,7 +148,9 @@ class ComfyClient:
         """Give a file that users saved, "workflows/portrait.json" say; NotFound if it is not."""
         if ".." in path.replace("\\", "/").split("/"):
             raise InvalidValue(f"{path!r} leads out of the saved files: see userdata_list().")
-        target = f"/userdata/{quote(path, safe='')}"
+        # The server decodes a name that holds a percent sign once more.
+        name = quote(path, safe="") if "%" in path else path
+        target = f"/userdata/{quote(name, safe='')}"
         reply = await self._transport.get(target)
         if reply.status == 404:
             raise NotFound(f"{self.name} has no saved file {path!r}: see userdata_list().")

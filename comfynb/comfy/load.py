@@ -4,22 +4,25 @@ import difflib
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal
 
+from comfynb.comfy.clipboard import as_file, text_in_html
 from comfynb.comfy.convert.api import describe, is_api_prompt, is_ui_workflow
 from comfynb.comfy.metadata import media_kind, read_texts
 from comfynb.comfy.problems import shorten
 from comfynb.errors import NotAWorkflow
 
-__all__ = ["LoadedWorkflow", "load_workflow"]
+__all__ = ["LoadedWorkflow", "load_file", "load_text", "load_workflow"]
 
 MOST_JSON = 64 * 1024 * 1024
 """A larger JSON file is refused unread, in bytes."""
 _HEAD = 64
 _LONGEST_PATH = 4096
+_FENCED = re.compile(r"\s*```[\w-]*\s*\n(.*)\n\s*```\s*", re.DOTALL)
 _EXTRA_KEYS = {"client_id", "extra", "extra_data", "last_node_id", "number", "version", "workflow"}
 
 
@@ -55,8 +58,8 @@ def load_workflow(
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_stream(io.BytesIO(bytes(source)), name, "The data")
     if isinstance(source, str):
-        if _is_json_text(source):
-            return _from_text(source, name, "The text")
+        if _is_json_text(source) or text_in_html(source) is not None:
+            return load_text(source, name=name)
         if "\n" in source.strip() or len(source) > _LONGEST_PATH or not source.strip():
             raise NotAWorkflow(
                 f"The text is {_looks_like(source)}: give a path, or the JSON of a workflow."
@@ -69,6 +72,24 @@ def load_workflow(
     raise NotAWorkflow(
         f"A workflow cannot be read from {describe(source)}: give a path, JSON, bytes or a mapping."
     )
+
+
+def load_text(text: str, *, name: str = "") -> LoadedWorkflow:
+    """Load a workflow from a text, never taking it for a path: JSON, or what was copied.
+
+    Understands a workflow's or prompt's JSON, also between Markdown's fences, and the HTML that
+    copying nodes on ComfyUI's canvas puts on the clipboard. Raises as :func:`load_workflow` does.
+    """
+    copied = text_in_html(text)
+    if copied is not None:
+        return _from_text(copied, name, "What was copied from the canvas")
+    fenced = _FENCED.fullmatch(text)
+    return _from_text(fenced[1] if fenced is not None else text, name, "The text")
+
+
+def load_file(path: str | os.PathLike[str], *, name: str = "") -> LoadedWorkflow:
+    """Load a workflow from a file, never taking the path for JSON or a URL."""
+    return _from_path(Path(path), name)
 
 
 def _is_json_text(text: str) -> bool:
@@ -275,7 +296,7 @@ def _unwrap(value: Any, depth: int = 0) -> Found:
     if not isinstance(value, dict):
         return _NONE
     if is_ui_workflow(value):
-        return value, None
+        return as_file(value), None
     nodes = {key: node for key, node in value.items() if key not in _EXTRA_KEYS}
     if is_api_prompt(nodes):
         return _workflow_in(value), nodes
