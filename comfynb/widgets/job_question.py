@@ -27,8 +27,8 @@ class QuestionBox(ipywidgets.VBox):  # type: ignore[misc]
         self._choice = ipywidgets.Dropdown(options=[], layout={"width": "auto"})
         self._use = ipywidgets.Button(icon="check", layout={"width": "auto"})
         self._drop = ipywidgets.Button(description="Let it fail", layout={"width": "auto"})
-        self._use.on_click(lambda _: self._send(self._choice.value))
-        self._drop.on_click(lambda _: self._send(None))
+        self._use.on_click(lambda _: self._tell(self._choice.value))
+        self._drop.on_click(lambda _: self._tell(None))
         choosing = ipywidgets.HBox([self._choice, self._use, self._drop])
         choosing.add_class("comfynb-choosing")
         super().__init__([self._words, choosing, self._trouble])
@@ -57,7 +57,7 @@ class QuestionBox(ipywidgets.VBox):  # type: ignore[misc]
         self._drop.tooltip = clean(f"Choose none: {title} fails, with the reason")
         self._use.disabled = not wanted
 
-    def _send(self, backend_id: str | None) -> None:
+    def _tell(self, backend_id: str | None) -> None:
         self._set(disabled=True)
         self._trouble.value = ""
         question = self._question

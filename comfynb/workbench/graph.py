@@ -22,6 +22,8 @@ from comfynb.models import (
     utcnow,
 )
 from comfynb.widgets import mimebundle
+from comfynb.widgets.canvas import CanvasEditor
+from comfynb.workbench.graph_canvas import GraphCanvas
 from comfynb.workbench.graph_model import GraphModel
 from comfynb.workbench.graph_nodes import GraphNode, Port
 from comfynb.workbench.graph_run import Asks, start
@@ -50,11 +52,14 @@ class Graph:
     graph is: both always show the same.
     """
 
-    def __init__(self, workbench: "Workbench", project: Project) -> None:
+    def __init__(self, workbench: "Workbench", project: Project, *, stored: bool = True) -> None:
         self._workbench = workbench
         self._project = project
-        self._model = GraphModel(project.canvas_layout.model_copy(deep=True))
-        self._stored: CanvasLayout | None = None
+        self._model = GraphModel(project.canvas_layout)
+        self._stored: CanvasLayout | None = project.canvas_layout if stored else None
+        self._canvas: GraphCanvas | None = None
+        self.last_job: JobHandle | None = None
+        """The job that was started last, here or on the canvas."""
 
     # What it is -------------------------------------------------------------------------------
 
@@ -142,10 +147,7 @@ class Graph:
 
     def known_ports(self) -> dict[str, WorkflowPorts]:
         """The ports of the workflows in it that are known, by workflow id."""
-        known = self._workbench.graphs
-        ids = {node.workflow_id for node in self._model.current.nodes if node.workflow_id}
-        found = {workflow_id: known.ports_of(workflow_id) for workflow_id in ids}
-        return {key: ports for key, ports in found.items() if ports is not None}
+        return self._workbench.graphs.ports_in(self._model.current)
 
     # Nodes ------------------------------------------------------------------------------------
 
@@ -426,15 +428,26 @@ class Graph:
         workbench = self._workbench
         if not len(workbench.backends):
             raise UsageError('There is no backend yet: wb.backends.add("http://gpu1:8188").')
-        return start(workbench, self, {**(values or {}), **more}, on_ask)
+        job = start(workbench, self, {**(values or {}), **more}, on_ask)
+        self.last_job = job
+        if self._canvas is not None:
+            self._canvas.show_job(job)
+        return job
 
     # Showing ----------------------------------------------------------------------------------
 
     def __repr__(self) -> str:
         return graph_text(self)
 
+    def canvas(self) -> CanvasEditor:
+        """Its canvas: the same one wherever the graph is shown."""
+        if self._canvas is None or self._canvas.editor.comm is None:
+            self._canvas = GraphCanvas(self._workbench, self)
+        return self._canvas.editor
+
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        return mimebundle(None, repr(self), "")
+        canvas = self.canvas()
+        return mimebundle(canvas, repr(self), canvas.static_html())
 
 
 def _end(end: GraphNode | Port) -> tuple[GraphNode, Port | None]:

@@ -4,9 +4,11 @@ import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from IPython import get_ipython
+
 from comfynb.engine.graph import WorkflowPorts, workflow_ports
 from comfynb.engine.plan import RUNS_PROJECT
-from comfynb.errors import NotFound, UsageError
+from comfynb.errors import BackendError, NotFound, UsageError
 from comfynb.models import CanvasLayout, Project, WorkflowDefinition, new_id
 from comfynb.workbench.graph import Graph
 from comfynb.workbench.graph_text import count_of
@@ -23,9 +25,12 @@ class Graphs:
 
     def __init__(self, workbench: "Workbench") -> None:
         self._workbench = workbench
+        # In a notebook a job's row asks for backends; in a script there is nobody to ask.
+        workbench.engine.interactive = _in_notebook()
         self._known: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary()
         self._workflows: dict[str, Workflow] = {}
         self._ports: dict[str, WorkflowPorts] = {}
+        self._guessed: dict[str, WorkflowPorts] = {}
 
     def new(self, name: str, *, replace: bool = False) -> Graph:
         """An empty graph, stored at once; ``replace`` empties the one of that name.
@@ -43,7 +48,7 @@ class Graphs:
             graph = self._open(known)
             graph.layout = CanvasLayout()
         else:
-            graph = self._open(Project(id=new_id(), name=name))
+            graph = self._open(Project(id=new_id(), name=name), stored=False)
         return graph.save()
 
     def __getitem__(self, name: str) -> Graph:
@@ -90,10 +95,11 @@ class Graphs:
         found = self._workbench.store.find(Project, where={"name": name}).result()
         return next((project for project in found if project.id != RUNS_PROJECT), None)
 
-    def _open(self, project: Project) -> Graph:
+    def _open(self, project: Project, *, stored: bool = True) -> Graph:
         graph = self._known.get(project.id)
         if graph is None:
-            graph = self._known[project.id] = Graph(self._workbench, project)
+            graph = Graph(self._workbench, project, stored=stored)
+            self._known[project.id] = graph
         return graph
 
     # Workflows --------------------------------------------------------------------------------
@@ -102,6 +108,7 @@ class Graphs:
         """Use this handle for its workflow from now on: it may expose more than before."""
         self._workflows[workflow.id] = workflow
         self._ports.pop(workflow.id, None)
+        self._guessed.pop(workflow.id, None)
 
     def workflow(self, workflow_id: str | None) -> Workflow:
         """A workflow by id.
@@ -125,15 +132,31 @@ class Graphs:
         """The ports of a workflow; None if the store has none of that id."""
         if not workflow_id:
             return None
-        if workflow_id not in self._ports:
-            try:
-                definition = self.workflow(workflow_id).definition
-            except NotFound:
-                return None
-            classes = {str(node.get("class_type")) for node in definition.api_json.values()}
+        known = self._ports.get(workflow_id)
+        if known is not None:
+            return known
+        try:
+            definition = self.workflow(workflow_id).definition
+        except NotFound:
+            return None
+        classes = {str(node.get("class_type")) for node in definition.api_json.values()}
+        if workflow_id in self._guessed and not self._workbench.known_object_infos():
+            return self._guessed[workflow_id]
+        try:
             info = self._workbench.reference_object_info(classes)
-            self._ports[workflow_id] = workflow_ports(definition, info)
+        except (BackendError, UsageError):
+            # Nobody says what its nodes are: only ComfyUI's own loaders and savers are known so.
+            # It is asked once, since a canvas asks for ports while it draws.
+            self._guessed[workflow_id] = workflow_ports(definition)
+            return self._guessed[workflow_id]
+        self._ports[workflow_id] = workflow_ports(definition, info)
         return self._ports[workflow_id]
+
+    def ports_in(self, layout: CanvasLayout) -> dict[str, WorkflowPorts]:
+        """The ports of the workflows in a layout that are known, by workflow id."""
+        ids = {node.workflow_id for node in layout.nodes if node.workflow_id}
+        found = {workflow_id: self.ports_of(workflow_id) for workflow_id in ids}
+        return {key: ports for key, ports in found.items() if ports is not None}
 
     # Listing ----------------------------------------------------------------------------------
 
@@ -157,3 +180,8 @@ class Graphs:
     def __repr__(self) -> str:
         lines = [f"{graph.name}: {count_of(len(graph), 'node')}" for graph in self]
         return "\n".join(lines) or 'no graphs yet: graph = wb.graphs.new("faces")'
+
+
+def _in_notebook() -> bool:
+    """Whether a kernel runs this, so that rows are seen and buttons clicked."""
+    return getattr(get_ipython(), "kernel", None) is not None

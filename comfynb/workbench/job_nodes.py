@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from comfynb.engine.live import LiveJob
@@ -100,6 +101,15 @@ class JobNode:
         """What it gave, by port; None until it has ended."""
         data = self.view.output_data
         return None if data is None else dict(data)
+
+    @property
+    def delivered(self) -> list[Any]:
+        """What an OUTPUT was given: the paths of the files in its folder, then values."""
+        data = self.view.output_data or {}
+        files, values = data.get("files", ()), data.get("values", ())
+        assert isinstance(files, list | tuple)
+        assert isinstance(values, list | tuple)
+        return [*(Path(file["path"]) for file in files), *values]
 
     def __repr__(self) -> str:
         view = self.view

@@ -133,11 +133,12 @@ class JobHandle:
     @property
     def outputs(self) -> dict[str, Any]:
         """What came out: of a single run, what the server said of its output nodes, by ComfyUI
-        node id; of a graph, what its OUTPUT nodes delivered, by their names."""
+        node id; of a graph, what its OUTPUT nodes were given, by their names: the paths of
+        files as they lie in the output folder, and values."""
         if self._live.graph is not None:
             return {
-                node.title: dict(node.view.output_data or {})
-                for node in self.nodes.values()
+                title: node.delivered
+                for title, node in self.nodes.items()
                 if node.node_type is NodeType.OUTPUT
             }
         executions = self._live.job.node_executions
