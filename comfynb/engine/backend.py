@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from comfynb.comfy import ComfyClient, Credentials, ServerInfo, SystemStats
+from comfynb.comfy.choices import own_spelling
 from comfynb.comfy.object_info import ObjectInfo
 from comfynb.engine.courier import Courier, Outcome
 from comfynb.engine.outputs import OutputFolder
@@ -167,7 +168,9 @@ class LiveBackend:
         for node_class, name, value in sorted(requirements.choices):
             node = known.node(node_class)
             spec = node.inputs.get(name) if node is not None else None
-            if spec is not None and spec.choices is not None and value not in spec.choices:
+            if spec is None or spec.choices is None:
+                continue
+            if own_spelling(value, spec.choices) is None:
                 return f"it has no {value!r} for {node_class}.{name}"
         return None
 

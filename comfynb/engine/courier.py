@@ -25,6 +25,7 @@ from comfynb.comfy import (
     HistoryEntry,
     events,
 )
+from comfynb.comfy.choices import respell
 from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.graph.feeding import set_inputs
 from comfynb.engine.outputs import OutputFolder, media_type_of
@@ -399,8 +400,10 @@ class Courier:
         for place, source in task.sources.items():
             if place not in names:
                 names[place] = await self._upload(source.path, source.sha256)
+        # A path that the form shows with a slash has a backslash on a server that runs on Windows.
+        prompt = respell(task.prompt, self._home.object_info or {})
         await self._client.submit(
-            set_inputs(task.prompt, names),
+            set_inputs(prompt, names),
             prompt_id=flight.prompt_id,
             extra_data=task.extra_data,
             preview_method="auto",

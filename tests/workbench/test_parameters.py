@@ -269,6 +269,19 @@ def test_a_model_that_one_backend_has_leads_there(fleet, two_passes):
     ] * 2
 
 
+def test_each_backend_is_sent_its_own_spelling(fleet, two_passes):
+    two_passes["1"]["inputs"]["name"] = "sdxl\\big.safetensors"
+    wf = fleet.workflows.load(two_passes, name="two passes")
+    wf.expose("LabLoader.name", order=0)
+    assert wf.parameters["name"].default_value == "sdxl/big.safetensors"
+    for values in ({}, {"name": "sdxl/big.safetensors"}, {"name": "sdxl\\big.safetensors"}):
+        for backend, spelled in (("PC1", "sdxl/big"), ("PC2", "sdxl\\big")):
+            job = wf.run(values, backend=backend, dynamic_seed=0).wait()
+            assert (job.status, job.backend) == (JobStatus.COMPLETED, backend)
+            assert sent(job)["1"]["inputs"]["name"] == f"{spelled}.safetensors"
+    assert all(problem.kind != "value_not_in_list" for problem in wf.check())
+
+
 def test_a_picture_that_lies_on_one_backend_leads_there(fleet, other):
     Image.new("RGB", (8, 8)).save(other.base_dir / "input" / "only_on_pc2.png")
     live = fleet.backends["PC2"]._live
