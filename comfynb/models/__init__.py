@@ -60,6 +60,13 @@ from comfynb.models.runtime import (
     PromptStatus,
     WorkflowVersion,
 )
+from comfynb.models.sweep import (
+    PictureRating,
+    SweepKind,
+    SweepPointRecord,
+    SweepRecord,
+    SweepStatus,
+)
 from comfynb.models.workflow import (
     ExposedParameter,
     ParamConstraints,
@@ -106,6 +113,7 @@ __all__ = [
     "PackageType",
     "ParamConstraints",
     "ParamType",
+    "PictureRating",
     "PresetRecord",
     "Project",
     "PromptRecord",
@@ -114,6 +122,10 @@ __all__ = [
     "Service",
     "Source",
     "StoredModel",
+    "SweepKind",
+    "SweepPointRecord",
+    "SweepRecord",
+    "SweepStatus",
     "SyncJob",
     "SyncStatus",
     "SyncType",

@@ -34,12 +34,15 @@ from comfynb.models import (
     PackageType,
     ParamConstraints,
     ParamType,
+    PictureRating,
     PresetRecord,
     Project,
     PromptRecord,
     Service,
     Source,
     StoredModel,
+    SweepPointRecord,
+    SweepRecord,
     SyncJob,
     SyncType,
     SystemPackage,
@@ -127,6 +130,13 @@ def examples(make: Any) -> list[StoredModel]:
             filename="a.png",
             size=3,
         ),
+        SweepRecord(
+            id="sw", name="first", axes=["seed"], seed=7, targets=[{"version": "2" * 64}, None]
+        ),
+        SweepPointRecord(
+            sweep_id="sw", index=3, place=1, values={"seed": 2**64 - 1}, key="3" * 64, job_id=job.id
+        ),
+        PictureRating(prompt_id=prompt.prompt_id, node_id="9", kind="images", index=0, rating=4.5),
         JobEvent(job_id=job.id, kind="note", data={"x": [None, True, 1.5]}),
         MetricsSnapshot(
             id="s",

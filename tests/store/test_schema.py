@@ -12,6 +12,7 @@ from comfynb.models import (
     NodeExecution,
     PromptStatus,
     StoredModel,
+    SweepStatus,
     SyncStatus,
 )
 from comfynb.store import Store
@@ -130,6 +131,7 @@ def test_status_checks_list_every_status(store: Store, kind: str) -> None:
         "jobs": every,
         "node_executions": every,
         "prompts": {state.value for state in PromptStatus},
+        "sweeps": {status.value for status in SweepStatus},
         "sync_jobs": {status.value for status in SyncStatus},
     }
 

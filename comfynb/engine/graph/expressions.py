@@ -115,6 +115,8 @@ class Expression:
     names: frozenset[str]
     """What it reads, e.g. ``{"output.faces_detected", "params.cfg"}``."""
     tree: ast.expr = field(repr=False, compare=False)
+    roots: tuple[str, ...] = ROOTS
+    """The names that it may begin with."""
 
     def evaluate(self, values: Mapping[str, object]) -> Any:
         """Its value over ``{"output": ..., "params": ..., "job": ...}``, each of plain JSON data.
@@ -125,7 +127,7 @@ class Expression:
             ExpressionError: one sentence that says what went wrong and where; a missing name lists
                 those that there are.
         """
-        roots = {name: values.get(name, {}) for name in ROOTS}
+        roots = {name: values.get(name, {}) for name in self.roots}
         return Evaluator(self.text, roots).run(self.tree)
 
     def evaluate_condition(self, values: Mapping[str, object]) -> bool:
@@ -133,23 +135,23 @@ class Expression:
         return bool(self.evaluate(values))
 
 
-def compile_expression(text: str) -> Expression:
-    """Check an expression, all of it, before anything runs.
+def compile_expression(text: str, *, roots: tuple[str, ...] = ROOTS) -> Expression:
+    """Check an expression, all of it, before anything runs; ``roots`` are the names that it reads.
 
     Raises:
         ExpressionError: one sentence that names the culprit and where it is.
     """
     if not isinstance(text, str):  # it may come from a hand-written project
         raise ExpressionError(f"An expression is text, not {type(text).__name__}.")
-    return _compile(text.strip())
+    return _compile(text.strip(), roots)
 
 
 @lru_cache(maxsize=256)
-def _compile(text: str) -> Expression:
+def _compile(text: str, roots: tuple[str, ...]) -> Expression:
     tree = _parse(text)
-    checker = _Checker(text)
-    checker.check(tree, ROOTS, 0)
-    return Expression(text, frozenset(checker.names), tree)
+    checker = _Checker(text, roots)
+    checker.check(tree, roots, 0)
+    return Expression(text, frozenset(checker.names), tree, roots)
 
 
 def evaluate_condition(text: str, values: Mapping[str, object]) -> bool:
@@ -207,8 +209,9 @@ def _short(text: str, longest: int = 80) -> str:
 class _Checker:
     """Walks a syntax tree once and refuses whatever is not on the list."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, roots: tuple[str, ...]) -> None:
         self._text = text
+        self._roots = roots
         self.names: set[str] = set()
 
     def _wrong(self, node: ast.AST, what: str) -> ExpressionError:
@@ -252,7 +255,7 @@ class _Checker:
     def _name(self, node: ast.Name, scope: tuple[str, ...]) -> None:
         name = node.id
         if name in scope:
-            if name in ROOTS:
+            if name in self._roots:
                 self.names.add(name)
             return
         if name in FUNCTIONS:
@@ -279,7 +282,7 @@ class _Checker:
             depth += 1
         if depth > MAX_DEPTH:
             raise self._wrong(node, f"The expression is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(inner, ast.Name) and inner.id in ROOTS and inner.id in scope:
+        if isinstance(inner, ast.Name) and inner.id in self._roots and inner.id in scope:
             self.names.add(".".join([inner.id, *reversed(parts)]))
             return
         self.check(inner, scope, depth + 1)
@@ -323,7 +326,7 @@ class _Checker:
         for each in targets:
             if not isinstance(each, ast.Name):
                 raise self._wrong(each, "for takes one name, or several between commas")
-            if each.id in ROOTS or each.id in FUNCTIONS or each.id.startswith("_"):
+            if each.id in self._roots or each.id in FUNCTIONS or each.id.startswith("_"):
                 raise self._wrong(each, f"{each.id[:40]!r} cannot be the name after for")
             names.append(each.id)
         return names

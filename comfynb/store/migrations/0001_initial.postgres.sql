@@ -10,6 +10,11 @@ alter table prompts
     add foreign key (node_execution_id) references node_executions (id) on delete cascade;
 alter table output_files
     add foreign key (prompt_id) references prompts (prompt_id) on delete cascade;
+alter table points
+    add foreign key (sweep_id) references sweeps (id) on delete cascade,
+    add foreign key (job_id) references jobs (id) on delete set null;
+alter table ratings
+    add foreign key (prompt_id) references prompts (prompt_id) on delete cascade;
 alter table job_events add foreign key (job_id) references jobs (id) on delete cascade;
 alter table api_tokens add foreign key (user_id) references users (id) on delete cascade;
 alter table deployments add foreign key (user_id) references users (id) on delete cascade;
@@ -34,6 +39,8 @@ create index jobs_created on jobs (created_at);
 create index node_executions_job on node_executions (job_id);
 create index prompts_job on prompts (job_id);
 create index prompts_node_execution on prompts (node_execution_id);
+create index points_key on points (key);
+create index points_job on points (job_id);
 create index job_events_job on job_events (job_id, happened_at);
 create index metrics_backend on metrics_snapshots (backend_id, "timestamp");
 create index metrics_timestamp on metrics_snapshots using brin ("timestamp");

@@ -162,6 +162,47 @@ create table job_events (
     data {json} not null
 );
 
+-- Sweeps: many points of one workflow, each run by a job, and what people thought of the pictures.
+
+create table sweeps (
+    id text primary key,
+    name text not null,
+    kind text not null,
+    status text not null check (status in ('running', 'paused', 'completed', 'cancelled')),
+    axes {json} not null,
+    seed bigint not null,
+    again boolean not null,
+    spec {json} not null,
+    targets {json} not null,
+    owner_id text,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    completed_at timestamptz
+);
+
+create table points (
+    sweep_id text not null,
+    "index" bigint not null,
+    place bigint not null,
+    target bigint not null,
+    "values" {json} not null,
+    key text,
+    job_id text,
+    linked boolean not null,
+    score double precision,
+    primary key (sweep_id, "index")
+);
+
+create table ratings (
+    prompt_id text not null,
+    node_id text not null,
+    kind text not null,
+    "index" bigint not null,
+    rating double precision not null,
+    rated_at timestamptz not null,
+    primary key (prompt_id, node_id, kind, "index")
+);
+
 -- What the machines did.
 
 create table metrics_snapshots (
@@ -367,3 +408,40 @@ select
 from output_files
 left join prompts on prompts.prompt_id = output_files.prompt_id
 left join backends on backends.id = prompts.backend_id;
+
+create view sweep_points as
+select
+    sweeps.name as sweep,
+    points."index",
+    points."values",
+    coalesce(jobs.status, case sweeps.status when 'cancelled' then 'cancelled' else 'pending' end)
+        as state,
+    points.linked,
+    runs.backend,
+    runs.seconds,
+    points.score,
+    rated.rating,
+    jobs.error_message as error,
+    jobs.completed_at,
+    points.job_id,
+    points.sweep_id,
+    points.key
+from points
+join sweeps on sweeps.id = points.sweep_id
+left join jobs on jobs.id = points.job_id
+left join (
+    select
+        prompts.job_id,
+        max(backends.name) as backend,
+        sum(extract(epoch from prompts.completed_at - prompts.started_at)) as seconds
+    from prompts
+    left join backends on backends.id = prompts.backend_id
+    where prompts.state = 'completed'
+    group by prompts.job_id
+) as runs on runs.job_id = points.job_id
+left join (
+    select prompts.job_id, avg(ratings.rating) as rating
+    from ratings
+    join prompts on prompts.prompt_id = ratings.prompt_id
+    group by prompts.job_id
+) as rated on rated.job_id = points.job_id;

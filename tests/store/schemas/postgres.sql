@@ -10,6 +10,8 @@ CREATE INDEX metrics_timestamp ON public.metrics_snapshots USING brin ("timestam
 CREATE INDEX models_source_id ON public.models USING btree (source, source_id)
 CREATE INDEX models_type_source ON public.models USING btree (type, source)
 CREATE INDEX node_executions_job ON public.node_executions USING btree (job_id)
+CREATE INDEX points_job ON public.points USING btree (job_id)
+CREATE INDEX points_key ON public.points USING btree (key)
 CREATE INDEX prompts_job ON public.prompts USING btree (job_id)
 CREATE INDEX prompts_node_execution ON public.prompts USING btree (node_execution_id)
 CREATE UNIQUE INDEX api_tokens_pkey ON public.api_tokens USING btree (id)
@@ -30,10 +32,13 @@ CREATE UNIQUE INDEX node_executions_pkey ON public.node_executions USING btree (
 CREATE UNIQUE INDEX object_infos_pkey ON public.object_infos USING btree (backend_id)
 CREATE UNIQUE INDEX output_files_pkey ON public.output_files USING btree (prompt_id, node_id, kind, index)
 CREATE UNIQUE INDEX owners_pkey ON public.owners USING btree (id)
+CREATE UNIQUE INDEX points_pkey ON public.points USING btree (sweep_id, index)
 CREATE UNIQUE INDEX presets_pkey ON public.presets USING btree (workflow_id, name)
 CREATE UNIQUE INDEX projects_pkey ON public.projects USING btree (id)
 CREATE UNIQUE INDEX prompts_pkey ON public.prompts USING btree (prompt_id)
+CREATE UNIQUE INDEX ratings_pkey ON public.ratings USING btree (prompt_id, node_id, kind, index)
 CREATE UNIQUE INDEX schema_version_pkey ON public.schema_version USING btree (version)
+CREATE UNIQUE INDEX sweeps_pkey ON public.sweeps USING btree (id)
 CREATE UNIQUE INDEX sync_jobs_pkey ON public.sync_jobs USING btree (id)
 CREATE UNIQUE INDEX system_packages_pkey ON public.system_packages USING btree (id)
 CREATE UNIQUE INDEX url_validations_pkey ON public.url_validations USING btree (id)
@@ -266,6 +271,18 @@ owners.label text not null
 owners.pid bigint not null
 owners.started_at timestamp with time zone not null
 owners: PRIMARY KEY (id)
+points.index bigint not null
+points.job_id text
+points.key text
+points.linked boolean not null
+points.place bigint not null
+points.score double precision
+points.sweep_id text not null
+points.target bigint not null
+points.values text not null
+points: FOREIGN KEY (job_id) REFERENCES jobs(id) ON DELETE SET NULL
+points: FOREIGN KEY (sweep_id) REFERENCES sweeps(id) ON DELETE CASCADE
+points: PRIMARY KEY (sweep_id, index)
 presets.created_at timestamp with time zone not null
 presets.name text not null
 presets.parameter_values text not null
@@ -299,11 +316,48 @@ prompts: CHECK ((state = ANY (ARRAY['sending'::text, 'queued'::text, 'running'::
 prompts: FOREIGN KEY (job_id) REFERENCES jobs(id) ON DELETE CASCADE
 prompts: FOREIGN KEY (node_execution_id) REFERENCES node_executions(id) ON DELETE CASCADE
 prompts: PRIMARY KEY (prompt_id)
+ratings.index bigint not null
+ratings.kind text not null
+ratings.node_id text not null
+ratings.prompt_id text not null
+ratings.rated_at timestamp with time zone not null
+ratings.rating double precision not null
+ratings: FOREIGN KEY (prompt_id) REFERENCES prompts(prompt_id) ON DELETE CASCADE
+ratings: PRIMARY KEY (prompt_id, node_id, kind, index)
 schema_version.applied_at timestamp with time zone not null
 schema_version.checksum text not null
 schema_version.name text not null
 schema_version.version bigint not null
 schema_version: PRIMARY KEY (version)
+sweep_points.backend text
+sweep_points.completed_at timestamp with time zone
+sweep_points.error text
+sweep_points.index bigint
+sweep_points.job_id text
+sweep_points.key text
+sweep_points.linked boolean
+sweep_points.rating double precision
+sweep_points.score double precision
+sweep_points.seconds numeric
+sweep_points.state text
+sweep_points.sweep text
+sweep_points.sweep_id text
+sweep_points.values text
+sweeps.again boolean not null
+sweeps.axes text not null
+sweeps.completed_at timestamp with time zone
+sweeps.created_at timestamp with time zone not null
+sweeps.id text not null
+sweeps.kind text not null
+sweeps.name text not null
+sweeps.owner_id text
+sweeps.seed bigint not null
+sweeps.spec text not null
+sweeps.status text not null
+sweeps.targets text not null
+sweeps.updated_at timestamp with time zone not null
+sweeps: CHECK ((status = ANY (ARRAY['running'::text, 'paused'::text, 'completed'::text, 'cancelled'::text])))
+sweeps: PRIMARY KEY (id)
 sync_jobs.completed_at timestamp with time zone
 sync_jobs.created_at timestamp with time zone not null
 sync_jobs.error_log text

@@ -1,0 +1,54 @@
+"""Sweeps without anything around them: axes, points, conditions, keys, order, views. Pure."""
+
+from comfynb.engine.sweeps.axes import Group, make_groups, make_samples, values_of
+from comfynb.engine.sweeps.conditions import Where, condition
+from comfynb.engine.sweeps.keys import PromptHasher, content_key, server_signature
+from comfynb.engine.sweeps.order import downstream, submission_order
+from comfynb.engine.sweeps.pace import Pace
+from comfynb.engine.sweeps.points import MOST_POINTS, Space
+from comfynb.engine.sweeps.ranges import parse_range
+from comfynb.engine.sweeps.samplers import (
+    Choice,
+    Integers,
+    LogUniform,
+    Sampler,
+    Uniform,
+    choice,
+    integers,
+    loguniform,
+    uniform,
+    unit,
+)
+from comfynb.engine.sweeps.views import BackendShare, PictureView, PointView, SweepView
+
+__all__ = [
+    "MOST_POINTS",
+    "BackendShare",
+    "Choice",
+    "Group",
+    "Integers",
+    "LogUniform",
+    "Pace",
+    "PictureView",
+    "PointView",
+    "PromptHasher",
+    "Sampler",
+    "Space",
+    "SweepView",
+    "Uniform",
+    "Where",
+    "choice",
+    "condition",
+    "content_key",
+    "downstream",
+    "integers",
+    "loguniform",
+    "make_groups",
+    "make_samples",
+    "parse_range",
+    "server_signature",
+    "submission_order",
+    "uniform",
+    "unit",
+    "values_of",
+]
