@@ -134,7 +134,8 @@ def main() -> None:
             told = json.loads(done.stdout)
             print(
                 f"{told['gpus']:>4}  {told['sample_ms']:>7.2f} ms"
-                f"  {told['openmetrics_ms']:>12.2f} ms  {told['json_bytes']:>6} B  {told['openmetrics_bytes']:>8} B"
+                f"  {told['openmetrics_ms']:>12.2f} ms  {told['json_bytes']:>6} B"
+                f"  {told['openmetrics_bytes']:>8} B"
                 f"  {told['grown_kib']:>9.0f} KiB"
             )
         for name, environment in environments.items():
