@@ -138,6 +138,8 @@ class Closer:
         live.outputs.extend(outcome.files)
         if outcome.cached_nodes and outcome.cached_nodes >= len(flight.task.prompt):
             live.note = f"{ending.backend} had every node in its cache"
+        if outcome.ran_for is not None:
+            live.seconds[execution.id] = outcome.ran_for.total_seconds()
         # The server's clock may be another one; what it says of the duration is right.
         started = now - outcome.ran_for if outcome.ran_for is not None else None
         return self._journal.finish_prompt(

@@ -569,6 +569,14 @@ class Engine:
         """Let a paused job go on. Await the task to have it stored."""
         return self._steering.unpause(live)
 
+    def hold(self, lives: Iterable[LiveJob]) -> None:
+        """As :meth:`pause` for many jobs, whose pause is stored elsewhere."""
+        self._steering.hold(lives)
+
+    def release(self, lives: Iterable[LiveJob]) -> None:
+        """Let jobs go on that were held."""
+        self._steering.release(lives)
+
     def cancel(self, live: LiveJob) -> None:
         """Stop a job: what waits is dropped, what is out is taken back, what is done stays done."""
         self._steering.cancel(live)

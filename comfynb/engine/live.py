@@ -78,6 +78,8 @@ class LiveJob:
         """How many of those do not count any more, since the nodes were tried again by hand."""
         self.asker: Asker | None = None
         """Who is asked in a script."""
+        self.seconds: dict[str, float] = {}
+        """How long prompts ran, as their servers said, by node execution id."""
         self.dirty = False
         self.awaited = 0
         """How many wait for it."""

@@ -33,6 +33,7 @@ __all__ = [
     "DYNAMIC_SEED",
     "RUNS_PROJECT",
     "RunPlan",
+    "job_of",
     "make_job",
     "make_jobs",
     "make_task",
@@ -112,7 +113,10 @@ def make_jobs(plans: Iterable[RunPlan]) -> list[Job]:
         )
         if alike not in snapshots:
             snapshots[alike] = _snapshot(plan)
-        jobs.append(_job(plan, snapshots[alike]))
+        values = dict(plan.values)
+        if plan.dynamic_seed is not None:
+            values[DYNAMIC_SEED] = plan.dynamic_seed
+        jobs.append(job_of(snapshots[alike], values, plan.project_id))
     return jobs
 
 
@@ -156,7 +160,8 @@ def _texts(plan: RunPlan) -> dict[str, Any]:
     return found
 
 
-def _job(plan: RunPlan, snapshot: CanvasLayout) -> Job:
+def job_of(snapshot: CanvasLayout, values: dict[str, Any], project_id: str = RUNS_PROJECT) -> Job:
+    """A new job of a frozen snapshot with one WORKFLOW node; ``values`` by parameter name."""
     # Everything here is our own or was checked: validating it again, twenty thousand times, would
     # cost more than running it.
     job_id = new_id()
@@ -165,12 +170,9 @@ def _job(plan: RunPlan, snapshot: CanvasLayout) -> Job:
     )
     return Job.model_construct(
         id=job_id,
-        project_id=plan.project_id,
+        project_id=project_id,
         canvas_snapshot=snapshot,
-        parameter_values={
-            **plan.values,
-            **({} if plan.dynamic_seed is None else {DYNAMIC_SEED: plan.dynamic_seed}),
-        },
+        parameter_values=values,
         node_executions=[execution],
     )
 

@@ -1,7 +1,7 @@
 """Pausing, cancelling and retrying jobs: what a person does to them while they run, and after."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Any, Protocol
 
 from comfynb.engine.crashpoints import crash_point
@@ -81,6 +81,26 @@ class Steering:
         self._office.pump()
         live.touch()
         return self._office.spawn(self._store_status(live, "resumed"), f"resume {live.id}")
+
+    def hold(self, lives: Iterable[LiveJob]) -> None:
+        """Send nothing more of these jobs, whose pause is stored elsewhere: a sweep's points."""
+        for live in lives:
+            if live.id in self._desk.active and not live.finished:
+                live.job.status = JobStatus.PAUSED
+                self._desk.hold(live)
+                live.note = "paused"
+                live.touch()
+
+    def release(self, lives: Iterable[LiveJob]) -> None:
+        """Let jobs go on that were held."""
+        for live in lives:
+            if live.paused and live.id in self._desk.active:
+                live.job.status = JobStatus.RUNNING if live.job.started_at else JobStatus.PENDING
+                live.note = None
+                self._desk.release(live)
+                self._runner.start(live)
+                live.touch()
+        self._office.pump()
 
     def _need_active(self, live: LiveJob, what: str) -> None:
         if live.finished:
