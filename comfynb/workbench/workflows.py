@@ -528,6 +528,17 @@ class Workflow:
             )
         return plans
 
+    def refuse(self, values: Mapping[str, Any], *, backend_id: str | None = None) -> None:
+        """Raise what :meth:`run` would say to these values; nothing is stored or sent."""
+        self._prepare()
+        given = {name: value for name, value in values.items() if name != DYNAMIC_SEED}
+        self._refuse_hopeless(self._checked(given), backend_id)
+
+    @property
+    def parameter_keys(self) -> ParameterKeys:
+        """The parameters by the short names that people type."""
+        return self._parameter_keys()
+
     def _scarce_files(self) -> Callable[[Mapping[Place, Any], set[Place]], frozenset[str]]:
         """Finds input files that lie on some backends only: the job must go to one of those.
 
