@@ -42,11 +42,13 @@ BOXES, NAMES, FULL = 0, 1, 2
 
 RADIUS = 8.0
 PORT_RADIUS = 5.2
+SMALLEST = 9.0
+"""CSS pixels of the smallest words that are shown."""
 
 
 def detail_at(zoom: float) -> int:
     """What can be read at a zoom."""
-    return FULL if zoom >= 0.5 else NAMES if zoom >= 0.2 else BOXES
+    return FULL if zoom >= 0.42 else NAMES if zoom >= 0.2 else BOXES
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ def draw_nodes(
     bodies = rounded(boxes, radius)
     out.append(Polygons(bodies + np.array([0.0, 3.0 * zoom]), fill="shadow", alpha=0.12))
     out.append(Polygons(bodies, fill="node"))
-    out += _heads(boxes, ids, looks, zoom, radius)
+    out += _heads(boxes, ids, looks, zoom, level)
     out.append(Polygons(bodies, stroke="border", width=1.0))
     if chosen.any():
         out.append(Polygons(bodies[chosen], stroke="brand", width=2.0))
@@ -220,8 +222,9 @@ def _plain_boxes(
 
 
 def _heads(
-    boxes: Floats, ids: Sequence[str], looks: Looks, zoom: float, radius: float
+    boxes: Floats, ids: Sequence[str], looks: Looks, zoom: float, level: int
 ) -> list[Primitive]:
+    radius = RADIUS * zoom
     heads = boxes.copy()
     heads[:, 3] = HEADER * zoom
     shapes = rounded(heads, radius, top=True)
@@ -235,6 +238,8 @@ def _heads(
             stroke = np.array(line) * (7.0 * zoom)
             points = centre[found][:, None, :] + stroke
             signs.append(Lines(points, look.colour, max(1.7 * zoom, 1.0)))
+    if level < FULL:
+        return [*out, *signs]
     feet = np.empty((len(boxes), 2, 2))
     feet[:, :, 0] = boxes[:, :1] + np.array([0.0, 1.0]) * boxes[:, 2:3]
     feet[:, :, 1] = (boxes[:, 1] + boxes[:, 3] - FOOTER * zoom)[:, None]
@@ -250,7 +255,7 @@ def _words(  # noqa: PLR0917 - called in one place
     zoom: float,
     level: int,
 ) -> list[Primitive]:
-    size = max(13.0 * zoom, 9.0)
+    size = max(13.0 * zoom, SMALLEST + 1.0)
     left = 34.0 * zoom
     room = WIDTH * zoom - left - 10.0 * zoom
     middle = HEADER * zoom / 2
@@ -262,7 +267,7 @@ def _words(  # noqa: PLR0917 - called in one place
     out: list[Primitive] = [Texts(titles, "text", size, 600, most=room)]
     if level < FULL:
         return out
-    small, room = 11.0 * zoom, (WIDTH - 24.0) * zoom
+    small, room = max(11.0 * zoom, SMALLEST), (WIDTH - 24.0) * zoom
     foot = (geometry.of.heights[places] - FOOTER / 2) * zoom
     summaries = [
         (clip_to(looks.summary(looks.nodes[node_id]), small, room), x + 12.0 * zoom, y + down)
@@ -312,7 +317,7 @@ def _ports(geometry: Geometry, places: Ints, camera: Camera, level: int) -> list
 def _labels(
     geometry: Geometry, ports: Ints, x: npt.NDArray[np.float64], y: Floats, zoom: float
 ) -> list[Primitive]:
-    of, size = geometry.of, 11.5 * zoom
+    of, size = geometry.of, max(11.5 * zoom, SMALLEST)
     sides: tuple[list[tuple[str, float, float]], ...] = ([], [])
     for port, at_x, at_y in zip(ports.tolist(), x.tolist(), y.tolist(), strict=True):
         view, sides_of = of.port_views[port], of.views[int(of.port_node[port])]

@@ -9,7 +9,16 @@ from comfynb.engine.views import NodeView
 from comfynb.models import JobStatus
 from comfynb.widgets.canvas.camera import Camera
 from comfynb.widgets.canvas.colours import KIND_LOOKS, STATUS_COLOURS
-from comfynb.widgets.canvas.draw import BOXES, FULL, RADIUS, Looks, View, boxes_of, detail_at
+from comfynb.widgets.canvas.draw import (
+    BOXES,
+    FULL,
+    RADIUS,
+    SMALLEST,
+    Looks,
+    View,
+    boxes_of,
+    detail_at,
+)
 from comfynb.widgets.canvas.geometry import FOOTER, WIDTH, Floats, Geometry, Ints, Rect
 from comfynb.widgets.canvas.primitives import (
     Clipped,
@@ -138,7 +147,7 @@ def _feet(
         filled[:, 1] += filled[:, 3] - 3.0 * zoom
         filled[:, 3] = 3.0 * zoom
         out.append(Rects(filled, colour))
-    size, room = 11.0 * zoom, (WIDTH - 20.0) * zoom
+    size, room = max(11.0 * zoom, SMALLEST), (WIDTH - 20.0) * zoom
     middle = feet[:, 1] + feet[:, 3] / 2
     texts = [
         (clip_to(text, size, room), float(x) + 10.0 * zoom, float(y))

@@ -401,19 +401,19 @@ class CanvasEditor(Composite):
     def _after(self) -> None:
         """Bring everything into step with scene and camera: layers, buttons, panel, callbacks."""
         hand, scene = self.hand, self.scene
-        dirty, hand.dirty = hand.dirty, Dirty.NONE
         if scene.document is not self._document:
             self._document = scene.document
             self._edited()
+        if hand.mode is Mode.IDLE:
+            self._show_inspector()
+            self._show_buttons()
+        dirty, hand.dirty = hand.dirty, Dirty.NONE
         if hand.camera != self._camera:
             self._camera = hand.camera
             self._show_zoom()
             self._later("view", SAVE_VIEW_AFTER, self._tell_change)
         if self._screen.surface.cursor != hand.cursor:
             self._screen.surface.cursor = hand.cursor
-        if hand.mode not in {Mode.DRAG, Mode.BAND, Mode.WIRE, Mode.PAN}:
-            self._show_inspector()
-            self._show_buttons()
         self._screen.request(dirty)
 
     def _show_zoom(self) -> None:
@@ -583,6 +583,15 @@ class CanvasEditor(Composite):
         self._panel.show_state(self._states.get(node.id))
         self._right.children = [self._panel]
         self._show_panels()
+        self._uncover(node.id)
+
+    def _uncover(self, node_id: str) -> None:
+        """Move the canvas aside if the panel lies on the node that it is about."""
+        rect = self.scene.geometry.node_rect(node_id)
+        right, top = self.hand.camera.to_screen(rect.x + rect.width, rect.y)
+        over = right + 16.0 - (self.hand.size[0] - self._insets().right)
+        if self._insets().right and over > 0 and top < self.hand.size[1]:
+            self.hand.look_at(self.hand.camera.panned(-over, 0.0))
 
     def _close_inspector(self) -> None:
         self._inspected = None

@@ -254,6 +254,8 @@ class Hand:
 
     def up(self, x: float, y: float) -> None:
         """The button was released."""
+        if self.mode in {Mode.PAN, Mode.BAND} and (x, y) != self._down:
+            self.move(x, y)  # moves are told less often than they happen
         self.pointer = (x, y)
         mode, self.mode = self.mode, Mode.IDLE
         match mode:

@@ -271,8 +271,13 @@ class Scene:
             side = "outputs" if one.is_output else "inputs"
             return f"Both are {side}; connect an output with an input."
         source, target = (one, other) if one.is_output else (other, one)
+        nodes = self.document.nodes
         return why_not(
-            self.document.connections,
+            {
+                key: one
+                for key, one in self.document.connections.items()
+                if one.source_node_id in nodes and one.target_node_id in nodes
+            },
             ((source.node_id, source.name), (target.node_id, target.name)),
             (self.port(source).data_type, self.port(target).data_type),
             self.compatible,

@@ -64,7 +64,8 @@ function render({ model, el }) {
   const themes = new MutationObserver(measure);
   themes.observe(document.body, { attributes: true });
   on(matchMedia("(prefers-color-scheme: dark)"), "change", measure);
-  // A window that moves to another screen changes its ratio; no event says so otherwise.
+  // A window that is zoomed or moves to another screen changes its ratio.
+  on(window, "resize", measure);
   let ratios = null;
   const watchRatio = () => {
     ratios?.removeEventListener("change", watchRatio);
@@ -79,11 +80,13 @@ function render({ model, el }) {
     if (event.pointerType === "mouse" || event.pointerType === "pen") {
       el.setPointerCapture(event.pointerId);
     }
-    if (event.button === 1) event.preventDefault(); // no automatic scrolling
   });
   on(el, "contextmenu", (event) => { event.preventDefault(); event.stopPropagation(); });
   // JupyterLab would select the cell and take the focus back.
-  on(el, "mousedown", (event) => event.stopPropagation());
+  on(el, "mousedown", (event) => {
+    event.stopPropagation();
+    if (event.button === 1) event.preventDefault(); // no automatic scrolling
+  });
   // The wheel scrolls the page unless somebody works here.
   on(el, "wheel", (event) => {
     if (document.activeElement !== el && !event.ctrlKey) event.stopImmediatePropagation();
