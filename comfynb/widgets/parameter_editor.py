@@ -54,8 +54,10 @@ class ParameterEditor(Composite):
         nodes: dict[str, list[str]] = {}
         for parameter in candidates:
             nodes.setdefault(parameter.node_id, []).append(parameter.id)
+        titles = [self._known[ids[0]].node_title for ids in nodes.values()]
         self._sections = [
-            Section(self._known[ids[0]].node_title, ids, self._tick) for ids in nodes.values()
+            Section(title if titles.count(title) == 1 else f"{title} · {node}", ids, self._tick)
+            for title, (node, ids) in zip(titles, nodes.items(), strict=True)
         ]
         self._rest = ipywidgets.VBox()
         head = [self._title] if title else []

@@ -10,6 +10,9 @@ __all__ = ["SAFE_INTEGER", "allowed", "bounds", "is_seed"]
 SAFE_INTEGER = 2**53 - 1
 """The largest integer that JavaScript's numbers, and JSON in a browser, carry exactly."""
 
+EXTREME = 2**63 - 1
+"""The largest number of 64 bits with a sign."""
+
 
 def bounds(parameter: ExposedParameter) -> tuple[float | None, float | None]:
     """Lowest and highest value, whole ones for an INT; None where there is no limit."""
@@ -48,6 +51,10 @@ def allowed(parameter: ExposedParameter) -> str:
     if kind not in {ParamType.INT, ParamType.FLOAT}:
         return ""
     low, high = bounds(parameter)
+    if low is not None and low <= -EXTREME:
+        # What a 64-bit number can hold at all is no limit that anybody set.
+        low = None
+        high = None if high is not None and high >= EXTREME else high
     parts = []
     if low is not None and high is not None:
         parts.append(f"{number(low)} to {_large(high)}")

@@ -292,3 +292,13 @@ def test_parameters_that_come_and_go_leave_nothing(parameter: Any, check: Any) -
     form.set_parameters({})
     form.set_parameters(many(parameter))
     form.close()
+
+
+def test_a_whole_number_is_the_default_of_a_float(parameter: Any) -> None:
+    def check(_: Any, value: Any) -> float:
+        return float(value)
+
+    form = ParameterForm([parameter("cfg", ParamType.FLOAT, 1)], check=check)
+    assert form.field("cfg")._reset.disabled
+    form.field("cfg")._text.value = "1.5"
+    assert not form.field("cfg")._reset.disabled

@@ -25,6 +25,13 @@ def test_integer_bounds_are_exact(parameter: Any) -> None:
             {"min_value": 0.0, "max_value": 1.0, "step": 0.01},
             "0 to 1, steps of 0.01",
         ),
+        (ParamType.INT, {"min_value": -(2**63 - 1), "max_value": 2**63 - 1}, ""),
+        (ParamType.INT, {"min_value": -(2**63), "max_value": 9}, "at most 9"),
+        (
+            ParamType.FLOAT,
+            {"min_value": -(2**63 - 1), "max_value": 2**63 - 1, "step": 0.1},
+            "steps of 0.1",
+        ),
         (ParamType.CHOICE, {"choices": ["a"]}, "1 choice"),
         (ParamType.CHOICE, {"choices": ["a", "b"]}, "2 choices"),
         (ParamType.IMAGE_PATH, {"file_extensions": [".png", ".jpg"]}, ".png, .jpg"),

@@ -152,7 +152,17 @@ class Field:
         else:
             self._note.value = self._hint()
         self._mark(bool(self.problem))
-        self._reset.disabled = self.right and same(self.value, self.parameter.default_value)
+        self._reset.disabled = self.right and self._is_default()
+
+    def _is_default(self) -> bool:
+        default = self.parameter.default_value
+        if same(self.value, default):
+            return True
+        try:
+            # A workflow may have 1 where the input takes 1.0.
+            return same(self.value, self._check(self.parameter, default))
+        except ComfynbError:
+            return False
 
     def _reset_tip(self) -> str:
         return f"Back to the default: {one_line(clean(self.parameter.default_value), 80)}"
