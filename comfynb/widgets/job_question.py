@@ -1,4 +1,4 @@
-"""What a waiting node asks: which backend takes over? A sentence, a list, and two buttons."""
+"""What a waiting node asks, which backend takes over: a sentence, a list, and two buttons."""
 
 from collections.abc import Callable
 

@@ -2,6 +2,10 @@
 
 from comfynb.workbench.backends import Backend, Backends
 from comfynb.workbench.core import Workbench
+from comfynb.workbench.graph import Graph, Problems
+from comfynb.workbench.graph_nodes import GraphNode, Port
+from comfynb.workbench.graphs import Graphs
+from comfynb.workbench.job_nodes import JobNode, JobNodes
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs, Outputs, StoppedWaiting
 from comfynb.workbench.library import Workflows
 from comfynb.workbench.workflows import Parameters, Workflow
@@ -9,11 +13,18 @@ from comfynb.workbench.workflows import Parameters, Workflow
 __all__ = [
     "Backend",
     "Backends",
+    "Graph",
+    "GraphNode",
+    "Graphs",
     "JobHandle",
     "JobList",
+    "JobNode",
+    "JobNodes",
     "Jobs",
     "Outputs",
     "Parameters",
+    "Port",
+    "Problems",
     "StoppedWaiting",
     "Workbench",
     "Workflow",

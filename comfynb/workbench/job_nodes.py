@@ -11,6 +11,7 @@ from comfynb.errors import NotFound
 from comfynb.models import JobStatus, NodeType, utcnow
 from comfynb.widgets import StaticTable
 from comfynb.widgets.job_nodes_text import node_rows
+from comfynb.workbench.outputs import Outputs
 
 __all__ = ["JobNode", "JobNodes"]
 
@@ -101,6 +102,16 @@ class JobNode:
         """What it gave, by port; None until it has ended."""
         data = self.view.output_data
         return None if data is None else dict(data)
+
+    @property
+    def files(self) -> Outputs:
+        """Every file that its workflow has left so far, downloaded."""
+        return Outputs(self.view.images)
+
+    @property
+    def images(self) -> Outputs:
+        """The pictures among them; shows itself as a gallery."""
+        return Outputs([f for f in self.view.images if f.media_type.startswith("image/")])
 
     @property
     def delivered(self) -> list[Any]:

@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Generator, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
-
-from PIL import Image
 
 from comfynb.engine.host import Doing
 from comfynb.engine.live import LiveJob
-from comfynb.engine.views import ImageView, JobView, QuestionView
-from comfynb.errors import JobCancelled, JobFailed, NotFound, UsageError
+from comfynb.engine.views import JobView, QuestionView
+from comfynb.errors import JobCancelled, JobFailed, UsageError
 from comfynb.models import JobEvent, JobStatus, NodeType
-from comfynb.widgets import Gallery, JobRow, JobsTable, mimebundle, shared_view
+from comfynb.widgets import JobRow, JobsTable, mimebundle, shared_view
 from comfynb.workbench.job_nodes import JobNodes
+from comfynb.workbench.outputs import Outputs
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -26,43 +24,6 @@ class StoppedWaiting(asyncio.CancelledError):
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]
-
-
-class Outputs(Sequence[ImageView]):
-    """Files that a job made, in order; shows itself as a gallery."""
-
-    def __init__(self, files: Sequence[ImageView]) -> None:
-        self._files = tuple(files)
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    @overload
-    def __getitem__(self, index: int) -> ImageView: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Outputs": ...
-    def __getitem__(self, index: int | slice) -> "ImageView | Outputs":
-        found = self._files[index]
-        return Outputs(found) if isinstance(found, tuple) else found
-
-    @property
-    def paths(self) -> list[Path]:
-        """Where the files lie on this machine."""
-        return [file.path for file in self._files if file.path is not None]
-
-    def open(self, index: int = 0) -> Image.Image:
-        """One of the pictures, as a Pillow image; its file is read when its pixels are."""
-        path = self._files[index].path
-        if path is None:
-            raise NotFound(f"{self._files[index].filename} was not downloaded.")
-        return Image.open(path)
-
-    def __repr__(self) -> str:
-        return "\n".join(str(path) for path in self.paths) or "no files yet"
-
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        gallery = Gallery(self._files)
-        return mimebundle(gallery, repr(self), gallery.static_html())
 
 
 class JobHandle:
