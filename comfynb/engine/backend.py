@@ -91,6 +91,7 @@ class LiveBackend:
         self._checked = asyncio.Event()
         self._reconnect = asyncio.Event()
         self._object_info_fresh = False
+        self._asking_object_info = asyncio.Lock()
         self._durations: list[float] = []
         self._filling = True
         self._judged: dict[Requirements, str | None] = {}
@@ -297,6 +298,10 @@ class LiveBackend:
         return self.online
 
     def _came_online(self, info: ServerInfo) -> None:
+        if self.seen:
+            # After an outage the server may be another one: with other nodes, or none of our
+            # prompts.
+            self._object_info_fresh = False
         self.info = info
         self.seen = True
         self.error = None
@@ -304,8 +309,6 @@ class LiveBackend:
         self.status.online = True
         self.status.last_seen = utcnow()
         self._tell_memory(info)
-        # After an outage the server may be another one: with other nodes, or none of our prompts.
-        self._object_info_fresh = False
 
     def _went_offline(self, error: BackendError) -> None:
         if self.online or self.offline_since is None:
@@ -326,7 +329,25 @@ class LiveBackend:
             status.gpu_memory_used = max(0, device.vram_total - device.vram_free) // MEBIBYTE
 
     async def _refresh_object_info(self) -> None:
-        fetched = await self.client.object_info()
+        # Seconds long on a loaded server: two looks at the same time ask once.
+        async with self._asking_object_info:
+            if not self._object_info_fresh:
+                self.take_object_info(await self.client.object_info())
+
+    async def learn_object_info(self) -> dict[str, Any]:
+        """Its node classes, asked for on a connection of its own if they are not known yet."""
+        async with self._asking_object_info:
+            if self.object_info is None:
+                client = ComfyClient(
+                    self.config.base_url, name=self.config.name, auth=self.credentials
+                )
+                async with client:
+                    self.take_object_info(await client.object_info())
+            assert self.object_info is not None
+            return self.object_info
+
+    def take_object_info(self, fetched: dict[str, Any]) -> None:
+        """Its node classes as it has just told them, whoever asked."""
         self._object_info_fresh = True
         if fetched != self.object_info:
             self.object_info = fetched

@@ -20,6 +20,7 @@ from comfynb.engine.views import BackendView
 from comfynb.errors import NotFound, UsageError
 from comfynb.models import AuthConfig, AuthKind, BackendConfig, new_id, utcnow
 from comfynb.widgets import BackendPicker, BackendsTable, mimebundle, shared_view
+from comfynb.workbench.sources import History, SavedWorkflows
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -71,6 +72,15 @@ class Backend:
     def object_info(self) -> dict[str, Any]:
         """Its node classes as the server describes them; asked for if not known yet."""
         return self._workbench.object_info(self._live)
+
+    @property
+    def workflows(self) -> SavedWorkflows:
+        """What was saved in its own front-end: ``backend.workflows["portrait"]``."""
+        return SavedWorkflows(self._workbench, self._live)
+
+    def history(self, limit: int = 20) -> History:
+        """The newest prompts that ended there: ``backend.history().load(prompt_id)``."""
+        return History.ask(self._workbench, self._live, limit)
 
     def move(self, url: str) -> None:
         """It answers at another address now; credentials in ``url`` are not taken."""

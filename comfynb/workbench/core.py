@@ -213,7 +213,12 @@ class Workbench:
     def object_info(self, live: LiveBackend) -> dict[str, Any]:
         """A backend's node classes; asked for now if they are not known yet."""
         if live.object_info is None:
-            live.object_info = run_blocking(_fetch_object_info(live))
+            if not self.host.on_loop:
+                return self.host.wait(live.learn_object_info())
+            # The loop runs the very cell that asks, so it cannot be waited for.
+            fetched = run_blocking(_fetch_object_info(live))
+            self.host.ask(live.take_object_info, fetched)
+            return fetched
         return live.object_info
 
     def known_object_infos(self) -> list[tuple[LiveBackend, dict[str, Any]]]:

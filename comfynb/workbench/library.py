@@ -1,11 +1,16 @@
 """``wb.workflows``: load workflows from where they live, find those that were used or saved."""
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from comfynb.comfy.load import load_workflow
+from comfynb.comfy.load import LoadedWorkflow, load_file, load_text, load_workflow
+from comfynb.comfy.web import is_url
 from comfynb.errors import NotFound
 from comfynb.models import WorkflowDefinition, new_id, utcnow
+from comfynb.workbench.sources import load_from_url
+from comfynb.workbench.templates import Templates
 from comfynb.workbench.workflows import Workflow
 
 if TYPE_CHECKING:
@@ -15,21 +20,51 @@ __all__ = ["Workflows"]
 
 
 class Workflows:
-    """``wb.workflows``: load from a file, find those that were used or saved before."""
+    """``wb.workflows``: load from anywhere, find those that were used or saved before."""
 
     def __init__(self, workbench: "Workbench") -> None:
         self._workbench = workbench
+        self.templates = Templates(workbench)
+        """ComfyUI's official templates: ``templates.search("flux")``, ``templates.load(name)``."""
 
     def load(self, source: Any, *, name: str | None = None) -> Workflow:
-        """Read a workflow: UI or API format, from a file, a dict, JSON text, or a picture or video
-        that carries one.
+        """Read a workflow: UI or API format, from a file, a URL, a dict, JSON text, what was copied
+        from ComfyUI's canvas, or a picture, sound or video that carries one.
+
+        A text is taken for a URL if it starts with http, for JSON if it starts like JSON, and for
+        a path otherwise; :meth:`load_file`, :meth:`load_text` and :meth:`load_url` do not guess.
+        ``wb.backends["PC1"].workflows`` and ``.history()`` load what a server has.
 
         The same name again is the same workflow, in a new version if its content changed.
 
         Raises:
-            NotAWorkflow: the file is not there, or holds no workflow; the message says what it is.
+            NotAWorkflow: there is nothing there, or no workflow in it; the message says what it is.
         """
-        loaded = load_workflow(source)
+        if isinstance(source, str) and is_url(source):
+            return self.load_url(source, name=name)
+        return self.open(load_workflow(source, name=name or ""))
+
+    def load_file(self, path: str | os.PathLike[str], *, name: str | None = None) -> Workflow:
+        """Read a workflow from a file, whatever its path looks like; see :meth:`load`."""
+        return self.open(load_file(path, name=name or ""))
+
+    def load_text(self, text: str, *, name: str | None = None) -> Workflow:
+        """Read a workflow from a text that was copied somewhere; see :meth:`load`."""
+        return self.open(load_text(text, name=name or ""))
+
+    def load_url(self, url: str, *, name: str | None = None) -> Workflow:
+        """Fetch a workflow from an http or https URL; see :meth:`load`.
+
+        Waits for the answer (at most two minutes). A backend's own URLs (``/view?filename=...``,
+        ``/userdata/...``) are asked with that backend's credentials; in the URL itself they may
+        stand before the host. They are sent to that server alone and shown nowhere.
+        """
+        return self.open(load_from_url(self._workbench, url), name=name)
+
+    def open(
+        self, loaded: LoadedWorkflow, *, name: str | None = None, source: str | None = None
+    ) -> Workflow:
+        """Make a workflow of what was loaded; ``source`` says in words where it came from."""
         title = name or loaded.name or "workflow"
         known = self._stored(title)
         definition = WorkflowDefinition(
@@ -39,6 +74,8 @@ class Workflows:
             api_json={},
             created_at=known.created_at if known else utcnow(),
         )
+        if source is not None:
+            loaded = replace(loaded, source=source)
         return Workflow(self._workbench, definition, loaded)
 
     def _stored(self, name: str) -> WorkflowDefinition | None:
