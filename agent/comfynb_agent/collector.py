@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from functools import cached_property
 from typing import Any, TypeVar
 
-from . import SCHEMA_VERSION, __version__
+from . import SCHEMA_VERSION, __version__, openmetrics
 from .disks import DiskReader
 from .fields import DISK, HOST, SUMMARY
 from .host import HostReader
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class Snapshot:
-    """One snapshot as JSON values; its text is made once for all who want it."""
+    """One snapshot as JSON values; its texts are made once for all who want them."""
 
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = data
@@ -41,6 +41,11 @@ class Snapshot:
     def body(self) -> bytes:
         """The JSON text."""
         return json.dumps(self.data, separators=(",", ":"), allow_nan=False).encode()
+
+    @cached_property
+    def openmetrics(self) -> bytes:
+        """The OpenMetrics text."""
+        return openmetrics.render(self.data)
 
 
 class Collector:

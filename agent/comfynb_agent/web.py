@@ -24,6 +24,8 @@ FRESH = 0.5
 """Seconds: whoever asks sooner is told the last snapshot, so a flood of questions costs little."""
 WRITE_PATIENCE = 10.0
 """Seconds that a stream's client may take to read what is sent before it is dropped."""
+KEEP_ALIVE = 15.0
+"""Seconds after which something is sent in any case, since proxies drop what is silent."""
 LOOK = 2.0
 """Seconds after which a waiting stream sees whether its client is still there."""
 
@@ -113,11 +115,10 @@ class Agent:
     async def _openmetrics(self, _: web.Request) -> web.StreamResponse:
         snapshot = await self._collector.snapshot(FRESH)
         headers = {**_HEADERS, hdrs.CONTENT_TYPE: openmetrics.CONTENT_TYPE}
-        return web.Response(body=openmetrics.render(snapshot.data), headers=headers)
+        return web.Response(body=snapshot.openmetrics, headers=headers)
 
     async def _openapi(self, _: web.Request) -> web.StreamResponse:
-        body = json.dumps(document(PREFIX)).encode()
-        return web.Response(body=body, content_type="application/json", headers=_HEADERS)
+        return web.Response(body=_document(), content_type="application/json", headers=_HEADERS)
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         interval = _interval(request.query.get("interval", "1"))
@@ -166,15 +167,24 @@ class Agent:
                 head = f"id: {snapshot.data['sequence']}\nevent: snapshot\ndata: ".encode()
                 event = b"".join((head, snapshot.body, b"\n\n"))
                 await asyncio.wait_for(response.write(event), WRITE_PATIENCE)
-                due = max(due + interval, loop.time())
+                sent = loop.time()
+                due = max(due + interval, sent)
                 while (rest := due - loop.time()) > 0 and _is_open(request):
                     if await _happened(closing, min(rest, LOOK)):
                         return
+                    if loop.time() - sent >= KEEP_ALIVE:
+                        await asyncio.wait_for(response.write(b":\n\n"), WRITE_PATIENCE)
+                        sent = loop.time()
         except ConnectionError:
             return  # it hung up
         except asyncio.TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
+
+
+@functools.cache
+def _document() -> bytes:
+    return json.dumps(document(PREFIX)).encode()
 
 
 def _interval(text: str) -> float | None:

@@ -27,6 +27,16 @@ def get(url, token=None):
         return json.load(answer)
 
 
+def until(url, condition):
+    """Follow the agent's stream until a snapshot meets the condition."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{url}/comfynb/metrics/stream?interval=0.25", timeout=20) as answer:
+        for line in answer:
+            if line.startswith(b"data: ") and condition(snapshot := json.loads(line[6:])):
+                return snapshot
+    raise AssertionError("the stream ended")
+
+
 @contextlib.contextmanager
 def agent(*arguments, **environment):
     """Run the agent on a port of the system's choice; yields the first line that it prints."""
@@ -89,14 +99,12 @@ def test_it_polls_the_queue_of_a_comfyui(version):
             for number in range(3):
                 body = json.dumps({"prompt": prompt, "prompt_id": f"p-{number}"}).encode()
                 urllib.request.urlopen(f"{comfyui.url}/prompt", body, timeout=20).close()
-            while (busy := get(url))["current_job_id"] is None or busy["queue_depth"] < 3:
-                pass
+            busy = until(ready["url"], lambda told: told["current_job_id"] and told["queue_depth"])
             assert (busy["queue_depth"], busy["current_job_id"]) == (3, "p-0")
             assert (busy["comfyui"]["running"], busy["comfyui"]["pending"]) == (1, 2)
             assert busy["last_seen"] is not None
             comfyui.kill()
-            while (gone := get(url))["online"]:
-                pass
+            gone = until(ready["url"], lambda told: not told["online"])
             assert (gone["online"], gone["queue_depth"]) == (False, None)
             assert gone["last_seen"] >= busy["last_seen"]
             assert any("queue" in sentence for sentence in gone["missing"])

@@ -319,7 +319,10 @@ def test_the_gpu_that_torch_computes_on(monkeypatch):
 )
 async def test_a_real_comfyui(network_guard):
     assert REAL is not None
-    network_guard.allowed.add(urllib.parse.urlsplit(REAL).hostname)
+    host = urllib.parse.urlsplit(REAL).hostname
+    network_guard.allowed.add(host)
+    addresses = await asyncio.get_running_loop().getaddrinfo(host, None)
+    network_guard.allowed.update(str(address[4][0]) for address in addresses)
     token = os.environ.get("COMFYNB_TEST_AGENT_TOKEN")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:

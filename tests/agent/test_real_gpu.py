@@ -43,8 +43,8 @@ NUMBERS = [
     ("ecc.errors.uncorrected.volatile.total", "ecc_uncorrected_volatile", 1, 0, 0),
     ("ecc.errors.corrected.aggregate.total", "ecc_corrected_aggregate", 1, 0, 0),
     ("ecc.errors.uncorrected.aggregate.total", "ecc_uncorrected_aggregate", 1, 0, 0),
-    ("utilization.gpu", "gpu_utilization", 1, 0, 100),
-    ("utilization.memory", "memory_utilization", 1, 0, 100),
+    ("utilization.gpu", "gpu_utilization", 1, 0, 30),
+    ("utilization.memory", "memory_utilization", 1, 0, 30),
 ]
 
 

@@ -101,10 +101,10 @@ async def events(answer):
     fields = {}
     async for line in answer.content:
         text = line.decode().rstrip("\n")
-        if text:
+        if text and not text.startswith(":"):
             name, _, value = text.partition(": ")
             fields[name] = value
-        elif fields:
+        elif not text and fields:
             yield int(fields["id"]), fields["event"], json.loads(fields["data"])
             fields = {}
 
@@ -163,6 +163,16 @@ async def test_so_many_streams_and_no_more(serve, session, nvml, monkeypatch):
             await asyncio.sleep(0.05)
     for stream in streams:
         stream.close()
+
+
+async def test_a_slow_stream_is_not_silent(serve, session, nvml, monkeypatch):
+    monkeypatch.setattr(agent_web, "LOOK", 0.01)
+    monkeypatch.setattr(agent_web, "KEEP_ALIVE", 0.02)
+    url = await serve(nvml)
+    async with session.get(f"{url}/comfynb/metrics/stream?interval=60") as answer:
+        assert len(await take(answer, 1)) == 1
+        # a comment, which no client takes for an event
+        assert [await answer.content.readline() for _ in range(4)] == [b":\n", b"\n"] * 2
 
 
 async def test_a_client_that_does_not_read_is_dropped_and_keeps_nobody_waiting(
