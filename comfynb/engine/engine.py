@@ -14,6 +14,7 @@ from comfynb.engine.asking import Asking
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.closing import Closer, Ending, conclude, finish_job
 from comfynb.engine.courier import Outcome
+from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.desk import Desk
 from comfynb.engine.graph.job import is_graph, job_name
 from comfynb.engine.graph.network import Graph
@@ -229,6 +230,10 @@ class Engine:
     def live(self, job_id: str) -> LiveJob | None:
         """The job if this process knows it."""
         return self._known.get(job_id)
+
+    def runs(self, job_id: str) -> bool:
+        """Whether this kernel runs the job."""
+        return job_id in self._active
 
     def know_version(self, version: WorkflowVersion) -> None:
         """Keep a stored workflow version at hand."""
@@ -538,6 +543,7 @@ class Engine:
         live.touch()
         if conclude(live):
             await finish_job(self._journal, live)
+            crash_point("job finished")
             self._over(live)
 
     def _over(self, live: LiveJob) -> None:

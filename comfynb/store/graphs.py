@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from comfynb.models import JobEvent, JobStatus, NodeExecution, utcnow
@@ -14,23 +15,31 @@ from comfynb.store.worker import Op
 if TYPE_CHECKING:
     from comfynb.store.store import Store
 
-__all__ = ["Advance", "GraphJournal", "NodeStep", "Reopen"]
+__all__ = ["Advance", "Feed", "GraphJournal", "NodeStep", "Reopen"]
 
 # How far a node has come is worth knowing, but nobody waits for it to be stored.
 _PATIENCE_S = 1.0
+
+
+class Feed(NamedTuple):
+    """What an execution gets; None leaves what is stored."""
+
+    id: str
+    input_data: dict[str, Any] | None = None
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
     """What happens next in one job, all of it or nothing.
 
-    ``inputs`` is the input data of executions that are there, ``new`` more executions of nodes
-    that run once for each of several items, ``ends`` nodes that need no backend.
+    ``feeds`` is what executions get that are there, ``new`` more executions of nodes that run once
+    for each of several items, ``ends`` nodes that need no backend.
     """
 
     job_id: str
     owner_id: str
-    inputs: Sequence[tuple[str, dict[str, Any]]] = ()
+    feeds: Sequence[Feed] = ()
     ends: Sequence[NodeEnd] = ()
     new: Sequence[NodeExecution] = ()
 
@@ -60,7 +69,7 @@ class GraphJournal:
 
     def advance(self, advance: Advance) -> Pending[bool]:
         """Move a job on; False, and nothing written, if it has ended or is not its owner's."""
-        ids = {id_ for id_, _ in advance.inputs} | {end.id for end in advance.ends}
+        ids = {feed.id for feed in advance.feeds} | {end.id for end in advance.ends}
         keys = frozenset({advance.job_id, *ids, *(execution.id for execution in advance.new)})
         return self._write("advance", advance_jobs, advance, keys)
 
@@ -104,9 +113,16 @@ def advance_jobs(tx: Transaction, calls: Sequence[Advance]) -> Sequence[bool]:
 
 def _advance(tx: Transaction, call: Advance, last: int) -> int:
     """Carry one call out; returns the last execution's position."""
-    if call.inputs:
-        texts = [json_text(data) for _, data in call.inputs]
-        tx.run("feed_nodes", [[id_ for id_, _ in call.inputs], texts])
+    if call.feeds:
+        data = [feed.input_data for feed in call.feeds]
+        tx.run(
+            "feed_nodes",
+            [
+                [feed.id for feed in call.feeds],
+                [None if each is None else json_text(each) for each in data],
+                [feed.started_at for feed in call.feeds],
+            ],
+        )
     end_nodes(tx, call.ends)
     if call.new:
         ids = [execution.id for execution in call.new]

@@ -17,10 +17,12 @@ from comfynb.engine.graph.items import opened, plain
 from comfynb.engine.live import LiveJob
 from comfynb.errors import ComfynbError, UsageError
 from comfynb.models import CanvasNode, JobStatus, NodeExecution, NodeType, new_id, utcnow
-from comfynb.store.graphs import Advance, GraphJournal
+from comfynb.store.graphs import Advance, Feed, GraphJournal
 from comfynb.store.transitions import NodeEnd
 
 __all__ = ["GraphRunner", "Office"]
+
+SKIPPED = JobStatus.SKIPPED
 
 
 class Office(Protocol):
@@ -123,10 +125,13 @@ class GraphRunner:
         first: dict[str, NodeExecution] = {}
         for execution in job.node_executions:
             first.setdefault(execution.canvas_node_id, execution)
-        inputs = [(first[ended.node_id].id, ended.input_data) for ended in decision.ended]
+        feeds = [
+            Feed(first[e.node_id].id, e.input_data, now if e.status is not SKIPPED else None)
+            for e in decision.ended
+        ]
         new: list[NodeExecution] = []
         for ready in decision.ready:
-            inputs.append((first[ready.node_id].id, ready.runs[0]))
+            feeds.append(Feed(first[ready.node_id].id, ready.runs[0]))
             new += [
                 NodeExecution.model_construct(
                     id=new_id(), job_id=job.id, canvas_node_id=ready.node_id, input_data=data
@@ -136,7 +141,7 @@ class GraphRunner:
         ends = [_end_of(first[ended.node_id], ended, now) for ended in decision.ended]
         crash_point("decision made")
         taken = await self._journal.advance(
-            Advance(job.id, self._owner_id, inputs=inputs, ends=ends, new=new)
+            Advance(job.id, self._owner_id, feeds=feeds, ends=ends, new=new)
         )
         if not taken:
             return False
@@ -147,6 +152,7 @@ class GraphRunner:
             execution = first[ended.node_id]
             execution.input_data = ended.input_data
             execution.status = ended.status
+            execution.started_at = now if ended.status is not SKIPPED else None
             execution.output_data = ended.output_data
             execution.error_message = ended.message
             execution.completed_at = now
@@ -193,7 +199,8 @@ class GraphRunner:
             }
         now = utcnow()
         end = NodeEnd(execution.id, status, now, output, message, None)
-        await self._journal.advance(Advance(live.id, self._owner_id, ends=[end]))
+        began = Feed(execution.id, None, execution.started_at)
+        await self._journal.advance(Advance(live.id, self._owner_id, feeds=[began], ends=[end]))
         execution.status = status
         execution.output_data = output
         execution.error_message = message
