@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from .fields import GPU
-from .nvml_calls import CALLS, MOST_PROCESSES, Call, Values
+from .nvml_calls import CALLS, MOST_PROCESSES, Call, Values, merge_programs
 
 __all__ = ["GpuReading", "NvmlReader", "load_nvml"]
 
@@ -268,7 +268,7 @@ class NvmlReader:
         values = {**_BLANK, **gpu.identity, "index": gpu.index, "state": "ok"}
         for answer in gpu.values.values():
             values.update(answer)
-        left_out = values.pop("_processes_left_out", 0)
+        left_out = merge_programs(values)
         gpu.failed.pop("_processes", None)
         if left_out:
             gpu.failed["_processes"] = (

@@ -6,7 +6,7 @@ from typing import Any
 
 from .fields import THROTTLE_REASONS
 
-__all__ = ["CALLS", "MOST_PROCESSES", "OFTEN", "ONCE", "SELDOM", "Call"]
+__all__ = ["CALLS", "MOST_PROCESSES", "OFTEN", "ONCE", "SELDOM", "Call", "Values", "merge_programs"]
 
 Values = dict[str, Any]
 Read = Callable[[Any, Any], Values]
@@ -218,27 +218,43 @@ def _mig(nvml: Any, handle: Any) -> Values:
     return {"mig_enabled": bool(nvml.nvmlDeviceGetMigMode(handle)[0])}
 
 
-def _processes(nvml: Any, handle: Any) -> Values:
-    """Return the programs on the GPU; one that computes and draws is one program."""
+def _programs(key: str, function: str) -> Read:
+    def read(nvml: Any, handle: Any) -> Values:
+        return {
+            key: [
+                (
+                    int(process.pid),
+                    None if process.usedGpuMemory is None else int(process.usedGpuMemory),
+                )
+                for process in getattr(nvml, function)(handle)
+            ]
+        }
+
+    return read
+
+
+def merge_programs(values: Values) -> int:
+    """Make one list of the programs that compute and those that draw; return how many are left out.
+
+    The list stays None only where the card tells neither.
+    """
     found: dict[int, Values] = {}
-    for kind, running in (
-        ("compute", nvml.nvmlDeviceGetComputeRunningProcesses(handle)),
-        ("graphics", nvml.nvmlDeviceGetGraphicsRunningProcesses(handle)),
-    ):
-        for process in running:
-            memory = process.usedGpuMemory
-            entry = {"pid": int(process.pid), "kind": kind, "memory_used_bytes": memory}
-            known = found.setdefault(entry["pid"], entry)
-            if known is not entry:
-                # Both lists tell the whole program's memory, so it is not added up.
-                known["kind"] = "both" if known["kind"] != kind else kind
-                amounts = [m for m in (known["memory_used_bytes"], memory) if m is not None]
-                known["memory_used_bytes"] = max(amounts, default=None)
+    lists = {kind: values.pop(f"_{kind}", None) for kind in ("compute", "graphics")}
+    if all(programs is None for programs in lists.values()):
+        return 0
+    for kind, programs in lists.items():
+        for pid, memory in programs or ():
+            known = found.get(pid)
+            if known is None:
+                found[pid] = {"pid": pid, "kind": kind, "memory_used_bytes": memory}
+                continue
+            # Both lists tell the whole program's memory, so it is not added up.
+            known["kind"] = kind if known["kind"] == kind else "both"
+            amounts = [m for m in (known["memory_used_bytes"], memory) if m is not None]
+            known["memory_used_bytes"] = max(amounts, default=None)
     largest = sorted(found.values(), key=lambda entry: -(entry["memory_used_bytes"] or 0))
-    return {
-        "processes": largest[:MOST_PROCESSES],
-        "_processes_left_out": len(largest[MOST_PROCESSES:]),
-    }
+    values["processes"] = largest[:MOST_PROCESSES]
+    return len(largest[MOST_PROCESSES:])
 
 
 def _clocks() -> tuple[Call, ...]:
@@ -270,7 +286,8 @@ CALLS: tuple[Call, ...] = (
     Call("throttle reasons", _throttling),
     Call("performance state", _performance_state),
     Call("fan speeds", _fans),
-    Call("processes", _processes),
+    Call("programs that compute", _programs("_compute", "nvmlDeviceGetComputeRunningProcesses")),
+    Call("programs that draw", _programs("_graphics", "nvmlDeviceGetGraphicsRunningProcesses")),
     *_clocks(),
     Call("encoder sessions", _encoder_sessions, SELDOM),
     Call("memory temperature", _memory_temperature),
