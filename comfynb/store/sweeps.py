@@ -41,7 +41,7 @@ class HandedOut(NamedTuple):
 
 
 class PointRow(NamedTuple):
-    """One point with what became of it, as the store has it."""
+    """One point as the store has it."""
 
     number: int
     place: int
@@ -51,11 +51,17 @@ class PointRow(NamedTuple):
     job_id: str | None
     linked: bool
     score: float | None
-    status: str | None
+
+
+class JobRow(NamedTuple):
+    """What became of a job: its status, and where and how long its prompts ran."""
+
+    id: str
+    status: str
     error: str | None
+    owner_id: str | None
     backend_id: str | None
     seconds: float | None
-    owner_id: str | None
 
 
 class PictureRow(NamedTuple):
@@ -273,7 +279,7 @@ class SweepJournal:
         return self._store.read(look, "load sweep")
 
     def points_of(self, sweep_id: str) -> Pending[list[PointRow]]:
-        """All points of a sweep with what became of them, in their order."""
+        """All points of a sweep, in their order."""
         values = table_of(SweepPointRecord).column("values")
 
         def look(view: View) -> list[PointRow]:
@@ -283,6 +289,22 @@ class SweepJournal:
             ]
 
         return self._store.read(look, "points of a sweep")
+
+    def jobs_of(self, job_ids: Collection[str]) -> Pending[list[JobRow]]:
+        """What became of these jobs, in any order."""
+        ids = sorted(set(job_ids))
+
+        def look(view: View) -> list[JobRow]:
+            return [JobRow._make(row) for row in view.run("sweep_jobs_of", [ids])]
+
+        return self._store.read(look, "jobs of a sweep")
+
+    def left_over(self) -> Pending[list[str]]:
+        """This owner's jobs that go on although their sweep was cancelled."""
+        owner = self._store.owner_id
+        return self._store.read(
+            lambda view: [row[0] for row in view.run("sweep_left_over", [owner])], "left over"
+        )
 
     def pictures_of(self, job_ids: Collection[str]) -> Pending[list[PictureRow]]:
         """The pictures of these jobs, in order."""

@@ -6,7 +6,7 @@ import logging
 import os
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,6 +37,8 @@ from comfynb.workbench.backends import Backend, Backends, credentials_for, secre
 from comfynb.workbench.graphs import Graphs
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs
 from comfynb.workbench.library import Workflows
+from comfynb.workbench.sweeps import Sweep, Sweeps
+from comfynb.workbench.workflows import Workflow
 
 __all__ = ["Workbench"]
 
@@ -86,6 +88,7 @@ class Workbench:
         self.workflows = Workflows(self)
         self.graphs = Graphs(self)
         self.jobs = Jobs(self)
+        self.sweeps = Sweeps(self)
         self._ensure_project()
         self.host.ask(self._open_backends)
         self._resuming: Doing[Recovered] | None = self.resume() if resume else None
@@ -146,7 +149,9 @@ class Workbench:
 
     async def _resume(self) -> Recovered:
         try:
-            return await self.engine.resume()
+            recovered = await self.engine.resume()
+            await self.sweeps.pick_up()
+            return recovered
         except ComfynbError as error:
             # At the start nobody awaits this, and a job that was not picked up must not be silent.
             self.problems.append(f"Could not pick up earlier jobs: {error}")
@@ -328,6 +333,36 @@ class Workbench:
         return JobHandle(self, live)
 
     # For people --------------------------------------------------------------------------------
+
+    def sweep(
+        self,
+        workflow: Workflow | Sequence[Workflow],
+        grid: Mapping[str, Any] | None = None,
+        **how: Any,
+    ) -> Sweep:
+        """Run many points of a workflow: every combination of the lists in ``grid``.
+
+        ``wb.sweep(wf, grid={"seed": "1..16", "cfg": [3, 5, 7]})`` makes 48 points; the first axis
+        varies slowest. It returns when they are stored; they survive a killed kernel. Further:
+
+        * ``zip={"width": [512, 768], "height": [768, 512]}``: lists that go hand in hand; several
+          such dicts in a list. Each group is combined with everything else.
+        * ``sample={"denoise": uniform(0.2, 0.9)}``: drawn for each point; also ``loguniform``,
+          ``integers``, ``choice`` and lists. ``n=200`` is the number of points then; without
+          ``sample`` it takes that many of the combinations. ``seed=7`` draws the same again.
+        * ``where="cfg < 6 or steps > 20"`` or a function of a dict: skips other points.
+        * ``values={"steps": 20}``: the same for all points.
+        * ``"backend"``, ``"workflow"`` and ``"dynamic_seed"`` can be axes too; a list of
+          workflows in the place of one is such an axis. ``wf.dynamic_choices["text"]`` is a list.
+        * ``backend``, ``fallback``: as for ``wf.run``. ``weight=2``: its share among sweeps.
+        * ``again=True`` computes what was computed before; otherwise such points are linked to
+          the job that did it. See ``comfynb.engine.sweeps.keys`` for what makes points equal.
+        * ``name="faces"``: what ``wb.sweeps["faces"]`` finds it by.
+
+        Raises:
+            UsageError, NotFound, InvalidValue: something that cannot be run; nothing was stored.
+        """
+        return self.sweeps.start(workflow, grid, **how)
 
     def sql(self, query: str, params: Sequence[Any] | None = None) -> Table:
         """Ask the store anything; read-only. Tables: jobs, node_executions, prompts,

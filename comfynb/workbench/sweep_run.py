@@ -1,0 +1,677 @@
+"""A sweep while this process knows it: hands its points out, a window of them at a time.
+
+Points wait in the store without jobs until they are handed out; a job is made together with the
+link from its point, in one transaction. So a sweep of twenty thousand points begins at once, a
+pause is exact, and whatever kernel comes after a killed one finds each point either with its job
+(which is adopted like any other) or without (and hands it out).
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import itertools
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from comfynb.engine.live import LiveJob
+from comfynb.engine.sweeps import BackendShare, Pace, SweepView
+from comfynb.errors import ComfynbError, UsageError
+from comfynb.models import (
+    Job,
+    JobStatus,
+    PictureRating,
+    SweepKind,
+    SweepPointRecord,
+    SweepRecord,
+    SweepStatus,
+    WorkflowVersion,
+    utcnow,
+)
+from comfynb.store import Pending
+from comfynb.store.sweeps import HandOut, JobRow, PictureRow, Steered, SweepJournal
+from comfynb.workbench.sweep_points import Point, Points, pictures_of_rows
+from comfynb.workbench.sweep_targets import Keys, Signatures, Target
+
+if TYPE_CHECKING:
+    from comfynb.workbench.core import Workbench
+
+__all__ = ["SweepRun"]
+
+WINDOW: Final = 512
+"""Points that have a job and have not ended, at least: what the scheduler may choose among."""
+CHUNK: Final = 64
+"""Points that are handed out in one transaction."""
+SLICE: Final = 0.004
+"""Seconds that jobs are launched before the event loop gets its turn."""
+TICK: Final = 0.1
+"""Seconds between two times that watchers are told."""
+POLL: Final = 1.0
+"""Seconds between two looks at jobs that another kernel runs."""
+ADOPT: Final = 10.0
+"""Seconds between two attempts to take over jobs that nobody runs."""
+PATIENCE: Final = 5.0
+"""Seconds before the store is asked again after an error; that long a backend's first answer is
+waited for as well."""
+
+_AGAIN: Final = (JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED)
+_TOKENS = itertools.count()
+
+
+class SweepRun:
+    """One sweep. Changed on the loop's thread only; ``view`` may be read from any thread."""
+
+    def __init__(
+        self,
+        workbench: "Workbench",
+        record: SweepRecord,
+        targets: Sequence[Target],
+        points: Iterable[Point],
+        *,
+        mine: bool,
+    ) -> None:
+        self._workbench = workbench
+        self._host = workbench.host
+        self._engine = workbench.engine
+        self.journal = SweepJournal(workbench.store)
+        self.record = record
+        self.targets = list(targets)
+        self.points = Points()
+        self.points.add(points)
+        self.mine = mine
+        self.note: str | None = None
+        self.pace = Pace()
+        self._keys: dict[str, Keys] = {}
+        self._signatures = Signatures()
+        self._queue: deque[Point] = deque()
+        self._open: dict[str, LiveJob] = {}
+        self._foreign: set[str] = set()
+        self._ended: list[str] = []
+        self._collecting = False
+        self._wake = asyncio.Event()
+        self._feeding: asyncio.Task[Any] | None = None
+        self._polling: asyncio.Task[Any] | None = None
+        self._ticking: asyncio.Task[Any] | None = None
+        self._watchers: dict[int, Callable[[SweepView], None]] = {}
+        self._dirty = False
+        self._awaited = 0
+        self.keep_open = False
+        """Points will be added: it does not end when those that there are have ended."""
+        self._finished: concurrent.futures.Future[None] = concurrent.futures.Future()
+        if record.status.is_terminal:
+            self._finished.set_result(None)
+
+    def __repr__(self) -> str:
+        return f"SweepRun({self.record.name!r}, {len(self.points)} points)"
+
+    @property
+    def id(self) -> str:
+        """The sweep's id."""
+        return self.record.id
+
+    @property
+    def status(self) -> SweepStatus:
+        """How it is as a whole."""
+        return self.record.status
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended."""
+        return self._finished.done()
+
+    # Loading and starting ---------------------------------------------------------------------
+
+    def take(self, rows: Sequence[JobRow], shown: Sequence[PictureRow]) -> None:
+        """What became of points that have jobs already."""
+        ended = [row for row in rows if JobStatus(row.status).is_terminal]
+        pictures = pictures_of_rows(shown)
+        names = self._backend_names()
+        for row in ended:
+            self.points.end_row(row, pictures.get(row.id, []), names)
+        for row in rows:
+            if not JobStatus(row.status).is_terminal:
+                self._find(row.id)
+        if self.status is SweepStatus.CANCELLED:
+            for point in self.points.every:
+                if point.job_id is None:
+                    self.points.set_status(point, JobStatus.CANCELLED)
+
+    def _find(self, job_id: str) -> None:
+        """Follow a job that has not ended: here if this kernel runs it, else from afar."""
+        live = self._engine.live(job_id)
+        if live is not None and self._engine.runs(job_id):
+            self._follow(live)
+        else:
+            self._foreign.add(job_id)
+
+    def start(self) -> None:
+        """Hand points out from now on, if it is this kernel's and has not ended."""
+        self._queue = deque(
+            sorted(
+                (p for p in self.points.every if p.job_id is None and not p.status.is_terminal),
+                key=lambda point: point.place,
+            )
+        )
+        if self.status is SweepStatus.RUNNING:
+            self.pace.begin(time.monotonic())
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._finished.done() and not self.status.is_terminal:
+            self._finished = concurrent.futures.Future()
+        self._wake.set()
+        if self.mine and not self.finished and (self._feeding is None or self._feeding.done()):
+            self._feeding = self._engine.spawn(self._feed(), f"sweep {self.record.name}")
+        if self._foreign or not self.mine:
+            self._keep_polling()
+
+    def _backend_names(self) -> dict[str, str]:
+        return {backend.id: backend.name for backend in self._engine.backends.values()}
+
+    # Handing out ------------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        await self._know_backends()
+        while not self.finished:
+            self._wake.clear()
+            try:
+                if self.status is SweepStatus.RUNNING and self._queue and self._room > 0:
+                    await self._hand_out(min(self._room, CHUNK))
+                    continue
+                if self._over:
+                    await self._conclude()
+                    continue
+            except ComfynbError as error:
+                # The store may be another program's for a while; a full disk has to be emptied.
+                self.note = str(error)
+                self.touch()
+                await asyncio.sleep(PATIENCE)
+                continue
+            await self._wake.wait()
+
+    async def _know_backends(self) -> None:
+        waiting = [backend.checked() for backend in self._engine.backends.values()]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await asyncio.gather(*waiting)
+
+    @property
+    def _room(self) -> int:
+        """How many more points may have a job: twice what the backends take at once, or more."""
+        seats = sum(
+            backend.config.max_concurrent_jobs + backend.prefetch
+            for backend in self._engine.backends.values()
+        )
+        return max(WINDOW, 2 * seats) - len(self._open) - len(self._foreign)
+
+    async def _hand_out(self, count: int) -> None:
+        points = [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
+        try:
+            keys = {target: await self._keys_of(target) for target in {p.target for p in points}}
+            backends = list(self._engine.backends.values())
+            signatures = {
+                number: self._signatures.of(backends, key, self.targets[number])
+                for number, key in keys.items()
+            }
+            made = await asyncio.to_thread(self._make, points, keys, signatures)
+            answers = await self.journal.hand_out(self.id, made, again=self.record.again)
+        except BaseException:
+            self._queue.extendleft(reversed(points))
+            raise
+        if answers is None:
+            self._queue.extendleft(reversed(points))
+            await self._look_again()
+            return
+        jobs = {one.index: one.job for one in made}
+        by_number = {point.number: point for point in points}
+        lives: list[LiveJob] = []
+        new: set[str] = set()
+        elsewhere: list[str] = []
+        for answer in answers:
+            point = by_number.pop(answer.number)
+            self.points.take_job(point, answer.job_id, linked=answer.linked)
+            if not answer.linked:
+                lives.append(self._live(jobs[answer.number], self.targets[point.target]))
+                new.add(answer.job_id)
+            elif answer.job_id not in self._open and answer.job_id not in new:
+                elsewhere.append(answer.job_id)
+        for live in lives:
+            self._follow(live)
+        self.touch()
+        await self._launch(lives)
+        if elsewhere:
+            await self._link(elsewhere)
+        if by_number:
+            await self._reload(by_number.values())
+
+    async def _keys_of(self, target: int) -> Keys:
+        version_id = self.targets[target].version_id
+        if version_id not in self._keys:
+            version = await self._workbench.store.get(WorkflowVersion, version_id)
+            if version is None:
+                raise UsageError(f"{self.record.name}: its workflow is not in the store any more.")
+            self._engine.know_version(version)
+            self._keys[version_id] = await asyncio.to_thread(Keys, version)
+        return self._keys[version_id]
+
+    def _make(
+        self,
+        points: Sequence[Point],
+        keys: dict[int, Keys],
+        signatures: dict[int, list[str]],
+    ) -> list[HandOut]:
+        """In a thread: jobs and their keys."""
+        made = []
+        for point in points:
+            target = self.targets[point.target]
+            key = keys[point.target].key(target, point.values, signatures[point.target])
+            made.append(HandOut(point.number, key, target.job(point.values)))
+        return made
+
+    @staticmethod
+    def _live(job: Job, target: Target) -> LiveJob:
+        node = job.canvas_snapshot.nodes[0]
+        return LiveJob(job, name=target.name, titles={node.id: target.name})
+
+    async def _launch(self, lives: Sequence[LiveJob]) -> None:
+        began = time.perf_counter()
+        for live in lives:
+            if self.status is SweepStatus.PAUSED:
+                live.job.status = JobStatus.PAUSED
+            self._engine.launch([live])
+            if self.status is SweepStatus.CANCELLED:
+                self._engine.cancel(live)
+            if time.perf_counter() - began > SLICE:
+                await asyncio.sleep(0)
+                began = time.perf_counter()
+
+    async def _link(self, job_ids: Sequence[str]) -> None:
+        """Jobs that were made elsewhere: as a rule they ended long ago."""
+        rows = await self.journal.jobs_of(job_ids)
+        ended = [row for row in rows if JobStatus(row.status).is_terminal]
+        pictures = pictures_of_rows(await self.journal.pictures_of([row.id for row in ended]))
+        names = self._backend_names()
+        for row in ended:
+            self.points.end_row(row, pictures.get(row.id, []), names)
+        for row in rows:
+            if not JobStatus(row.status).is_terminal:
+                self._find(row.id)
+        self._go_on()
+
+    async def _reload(self, points: Iterable[Point]) -> None:
+        """Points that have a job already, although nobody here knew."""
+        wanted = {point.number: point for point in points}
+        found = []
+        for row in await self.journal.points_of(self.id):
+            point = wanted.get(row.number)
+            if point is not None and row.job_id is not None:
+                self.points.take_job(point, row.job_id, linked=row.linked)
+                found.append(row.job_id)
+        await self._link(found)
+
+    async def _look_again(self) -> None:
+        """The store says that it is another's, or does not run: believe it."""
+        record = await self.journal.load(self.id)
+        if record is None:
+            self.note = "It was deleted."
+            self._finish()
+            return
+        self.record = record
+        self.mine = record.owner_id == self._workbench.store.owner_id
+        self.touch()
+        if record.status.is_terminal:
+            self._finish()
+        elif not self.mine:
+            self._go_on()
+            await asyncio.sleep(POLL)
+
+    # Following --------------------------------------------------------------------------------
+
+    def _follow(self, live: LiveJob) -> None:
+        if live.id not in self._open:
+            self._open[live.id] = live
+            self._foreign.discard(live.id)
+            reference = weakref.ref(self)
+
+            def ended() -> None:
+                run = reference()
+                if run is not None:
+                    run._ended_soon(live.id)  # noqa: SLF001 - this closure keeps the reference weak
+
+            live.add_done_callback(ended)
+
+    def _ended_soon(self, job_id: str) -> None:
+        self._ended.append(job_id)
+        if not self._collecting and self._host.usable:
+            self._collecting = True
+            self._host.loop.call_soon_threadsafe(self._collect)
+
+    def _collect(self) -> None:
+        self._collecting = False
+        ended, self._ended = self._ended, []
+        now = time.monotonic()
+        for job_id in ended:
+            live = self._open.pop(job_id, None)
+            if live is None:
+                continue
+            self.points.end_live(live)
+            if live.job.status is not JobStatus.CANCELLED:
+                self.pace.ended(now)
+        self.touch()
+        self._wake.set()
+
+    def _keep_polling(self) -> None:
+        if self._polling is None or self._polling.done():
+            self._polling = self._engine.spawn(self._poll(), f"look at {self.record.name}")
+
+    async def _poll(self) -> None:
+        """Look at jobs that another kernel runs, and at a sweep that it hands out."""
+        looked = time.monotonic()
+        while self._foreign or not (self.mine or self.finished):
+            await asyncio.sleep(POLL)
+            if self._foreign:
+                await self._link(list(self._foreign))
+                self._foreign -= {
+                    job_id
+                    for job_id in self._foreign
+                    if all(point.status.is_terminal for point in self.points.of_job(job_id))
+                }
+                self._wake.set()
+                self.touch()
+            if not self.mine and (self._watchers or self._awaited):
+                await self._refresh()
+            if self._foreign and time.monotonic() - looked > ADOPT:
+                looked = time.monotonic()
+                await self._engine.resume()
+
+    async def _refresh(self) -> None:
+        """What another kernel handed out meanwhile."""
+        record = await self.journal.load(self.id)
+        if record is None:
+            return
+        self.record = record
+        rows = await self.journal.points_of(self.id)
+        self.points.add(Point.of_row(row) for row in rows[len(self.points) :])
+        for row, point in zip(rows, self.points.every, strict=False):
+            if row.job_id != point.job_id:
+                if row.job_id is None:
+                    self.points.drop_job(point)
+                else:
+                    self.points.take_job(point, row.job_id, linked=row.linked)
+        await self._link(
+            [
+                job_id
+                for job_id in self.points.jobs
+                if not all(point.status.is_terminal for point in self.points.of_job(job_id))
+            ]
+        )
+        self.touch()
+        if record.status.is_terminal and not self._foreign:
+            self._finish()
+
+    # Ending -----------------------------------------------------------------------------------
+
+    @property
+    def _over(self) -> bool:
+        if self._open or self._foreign or self.keep_open:
+            return False
+        return not self._queue or self.status is SweepStatus.CANCELLED
+
+    async def _conclude(self) -> None:
+        if self.status is not SweepStatus.CANCELLED:
+            steered = await self.journal.steer(
+                self.id, SweepStatus.COMPLETED, unless={SweepStatus.CANCELLED}
+            )
+            if not self._over:
+                # Points were added while the end was being stored.
+                await self.journal.steer(self.id, SweepStatus.RUNNING)
+                return
+            if not steered.done:
+                await self._look_again()
+                return
+            self.record.status = SweepStatus.COMPLETED
+            self.record.completed_at = utcnow()
+        self._finish()
+
+    def _finish(self) -> None:
+        self.touch()
+        self._tell()
+        if not self._finished.done():
+            self._finished.set_result(None)
+
+    async def wait(self) -> None:
+        """Return when it has ended; being cancelled here leaves it alone."""
+        self._awaited += 1
+        try:
+            while not self._finished.done():
+                await asyncio.shield(asyncio.wrap_future(self._finished))
+        finally:
+            self._awaited -= 1
+
+    def wait_blocking(self, timeout: float | None) -> None:
+        """Block the calling thread until it has ended; never on the loop's own thread."""
+        self._awaited += 1
+        try:
+            self._finished.result(timeout)
+        finally:
+            self._awaited -= 1
+
+    # Steering ---------------------------------------------------------------------------------
+
+    def steer(self, status: SweepStatus, *, retry: bool = False) -> None:
+        """Pause, go on, cancel or retry; stored when this returns.
+
+        Raises:
+            UsageError: it has ended, or another kernel hands its points out.
+        """
+        self._host.ask(self._begin, status)
+        steered = self.journal.steer(self.id, status, **self._how(retry)).result()
+        self._host.ask(self._steered, status, steered, retry)
+
+    async def steer_soon(self, status: SweepStatus, *, retry: bool = False) -> None:
+        """As :meth:`steer`, without blocking the loop."""
+        self._begin(status)
+        steered = await self.journal.steer(self.id, status, **self._how(retry))
+        self._steered(status, steered, retry)
+
+    @staticmethod
+    def _how(retry: bool) -> dict[str, Any]:
+        ended = {SweepStatus.COMPLETED, SweepStatus.CANCELLED}
+        return {
+            "unless": set() if retry else ended,
+            "retry": {one.value for one in _AGAIN} if retry else (),
+        }
+
+    def _begin(self, status: SweepStatus) -> None:
+        if status is SweepStatus.PAUSED and self.mine:
+            self._engine.hold(list(self._open.values()))
+
+    def _steered(self, status: SweepStatus, steered: Steered, retry: bool) -> None:
+        name = self.record.name
+        if not steered.done:
+            if steered.status is SweepStatus.RUNNING:
+                self._engine.release(list(self._open.values()))
+            self.record.status = steered.status
+            self.touch()
+            if steered.status.is_terminal:
+                raise UsageError(
+                    f"{name} is {steered.status.value}: sweep.retry_failed() runs what did not "
+                    "complete, sweep.add(...) adds points."
+                )
+            raise UsageError(f"Another kernel hands out the points of {name}: do it there.")
+        self.record.status = status
+        self.record.owner_id = self._workbench.store.owner_id
+        self.record.completed_at = utcnow() if status.is_terminal else None
+        self.mine = True
+        now = time.monotonic()
+        if status is SweepStatus.PAUSED:
+            self.pace.pause(now)
+        elif status is SweepStatus.RUNNING:
+            self.pace.begin(now)
+            self._engine.release(list(self._open.values()))
+            if retry:
+                self._queue_again()
+        elif status is SweepStatus.CANCELLED:
+            self.keep_open = False
+            for point in self._queue:
+                self.points.set_status(point, JobStatus.CANCELLED)
+            self._queue.clear()
+            for live in list(self._open.values()):
+                self._engine.cancel(live)
+        self.note = None
+        self.touch()
+        self._go_on()
+
+    def _queue_again(self) -> None:
+        for point in self.points.every:
+            if point.status in _AGAIN:
+                self.points.drop_job(point)
+                self._queue.append(point)
+
+    def extend(self, records: Sequence[SweepPointRecord], changed: SweepRecord) -> None:
+        """Points were added to it in the store."""
+        self.record = changed
+        self.mine = True
+        new = [
+            Point(record.index, record.place, record.target, record.values) for record in records
+        ]
+        self.points.add(new)
+        self._queue.extend(sorted(new, key=lambda point: point.place))
+        if self.status is SweepStatus.RUNNING:
+            self.pace.begin(time.monotonic())
+        self.touch()
+        self._go_on()
+
+    # Scores -----------------------------------------------------------------------------------
+
+    async def rate(self, key: tuple[str, str, str, int], rating: float | None) -> None:
+        """Keep what a person thinks of a picture: 0 to 5, or None to forget it."""
+        await self.keep_rating(key, rating)
+        self.rated(key, rating)
+
+    def keep_rating(self, key: tuple[str, str, str, int], rating: float | None) -> Pending[Any]:
+        """Store what a person thinks of a picture."""
+        if rating is None:
+            return self.journal.unrate(key)
+        prompt_id, node_id, kind, index = key
+        return self.journal.rate(
+            PictureRating(
+                prompt_id=prompt_id, node_id=node_id, kind=kind, index=index, rating=rating
+            )
+        )
+
+    def rated(self, key: tuple[str, str, str, int], rating: float | None) -> None:
+        """A picture's rating was stored."""
+        self.points.rate(key, rating)
+        self.touch()
+
+    def scored(self, number: int, score: float | None) -> None:
+        """A point's score was stored."""
+        self.points.set_score(number, score)
+        self.touch()
+
+    # Showing ----------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> SweepView:
+        """What a person sees of it now."""
+        now = time.monotonic()
+        counts = {status: n for status, n in self.points.counts.items() if n}
+        left = sum(n for status, n in counts.items() if not status.is_terminal)
+        rate = self.pace.per_second(now)
+        return SweepView(
+            id=self.id,
+            name=self.record.name,
+            status=self.status,
+            axes=tuple(self.record.axes),
+            points=self.points.views,
+            counts=counts,
+            linked=self.points.linked,
+            backends=self._shares(),
+            created_at=self.record.created_at,
+            completed_at=self.record.completed_at,
+            per_minute=None if rate is None else 60 * rate,
+            seconds_left=self.pace.seconds_left(now, left) if left else None,
+            note=self.note,
+            mine=self.mine,
+            scored=self.record.kind is SweepKind.STUDY,
+        )
+
+    def _shares(self) -> tuple[BackendShare, ...]:
+        running: dict[str, int] = {}
+        for live in list(self._open.values()):
+            if live.job.status is JobStatus.RUNNING:
+                for execution in live.job.node_executions:
+                    if execution.status is JobStatus.RUNNING and execution.backend_id:
+                        name = live.backend_names.get(execution.backend_id, execution.backend_id)
+                        running[name] = running.get(name, 0) + 1
+        return tuple(
+            BackendShare(
+                name,
+                completed=share.completed if share is not None else 0,
+                failed=share.failed if share is not None else 0,
+                running=running.get(name, 0),
+                seconds=share.seconds if share is not None else 0.0,
+            )
+            for name in sorted({*running, *self.points.shares})
+            for share in (self.points.shares.get(name),)
+        )
+
+    def watch(self, callback: Callable[[SweepView], None]) -> Callable[[], None]:
+        """Call ``callback`` with a new view after changes; returns the way to stop."""
+        token = next(_TOKENS)
+        self._watchers[token] = callback
+        self._host.call(self._keep_ticking)
+
+        def stop() -> None:
+            self._watchers.pop(token, None)
+
+        return stop
+
+    def _keep_ticking(self) -> None:
+        if not self.mine and not self.finished:
+            self._keep_polling()
+        if self._ticking is None or self._ticking.done():
+            self._ticking = self._engine.spawn(self._tick(), f"tell of {self.record.name}")
+
+    async def _tick(self) -> None:
+        while self._watchers and not (self.finished and not self._dirty):
+            self._look_at_open()
+            if self._dirty:
+                self._tell()
+            await asyncio.sleep(TICK)
+
+    def _look_at_open(self) -> None:
+        for job_id, live in self._open.items():
+            status = live.job.status
+            if status.is_terminal:
+                continue
+            if status is JobStatus.PAUSED and _is_out(live):
+                status = JobStatus.RUNNING  # what was sent before the pause ends
+            for point in self.points.of_job(job_id):
+                if point.status is not status:
+                    self.points.set_status(point, status)
+                    self._dirty = True
+
+    def touch(self) -> None:
+        """Note a change: watchers are told soon."""
+        self._dirty = True
+        if self._watchers and self._host.on_loop:
+            self._keep_ticking()
+
+    def _tell(self) -> None:
+        self._dirty = False
+        if not self._watchers:
+            return
+        view = self.view
+        for callback in list(self._watchers.values()):
+            try:
+                callback(view)
+            except Exception as error:  # noqa: BLE001 - a broken watcher must not stop the sweep
+                self._engine.report(error)
+
+
+def _is_out(live: LiveJob) -> bool:
+    return any(one.status is JobStatus.RUNNING for one in live.job.node_executions)
