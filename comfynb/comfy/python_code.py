@@ -46,7 +46,7 @@ def to_python(prompt: Mapping[str, Any], *, name: str = "") -> str:
     wanted = list(prompt)
     if list(_in_order(prompt)) != wanted:
         # The order of keys means nothing to a server, but it does to who compares texts.
-        order = ", ".join(repr(node_id) for node_id in wanted)
+        order = ", ".join(map(_quoted, wanted))
         tail = _wrapped(f"prompt = {{id: graph.prompt[id] for id in [{order}]}}", wanted)
     return "\n".join([*head, *([body] if body else []), *tail, ""])
 
@@ -54,7 +54,7 @@ def to_python(prompt: Mapping[str, Any], *, name: str = "") -> str:
 def _wrapped(line: str, wanted: list[str]) -> list[str]:
     if len(line) <= _WIDTH:
         return [line]
-    ids = "".join(f"    {node_id!r},\n" for node_id in wanted)
+    ids = "".join(f"    {_quoted(node_id)},\n" for node_id in wanted)
     return [f"order = [\n{ids}]", "prompt = {id: graph.prompt[id] for id in order}"]
 
 
@@ -145,7 +145,9 @@ def _literal(value: Any) -> str:
 
 def _written(value: Any) -> str:
     match value:
-        case bool() | None | str():
+        case str():
+            return _quoted(value)
+        case bool() | None:
             return repr(value)
         case int():
             digits = value.bit_length() * 0.302
@@ -158,6 +160,13 @@ def _written(value: Any) -> str:
             pairs = (f"{_written(key)}: {_written(inner)}" for key, inner in value.items())
             return f"{{{', '.join(pairs)}}}"
     raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def _quoted(text: str) -> str:
+    """As ``repr`` writes it, between double quotes where nothing has to be escaped for them."""
+    written = repr(text)
+    plain = written[0] == "'" and '"' not in written and "\\'" not in written
+    return f'"{written[1:-1]}"' if plain else written
 
 
 def _depth(value: Any) -> int:

@@ -99,25 +99,25 @@ def test_python_code_reads_well() -> None:
         "4": {"class_type": "Load", "inputs": {"name": "a.safetensors"}},
         "6": {"class_type": "Text", "inputs": {"clip": ["4", 1], "text": "a cat"}},
     }
-    assert to_python(prompt, name="portrait") == (
-        "# portrait, as Python code; load it with wb.workflows.load(prompt).\n"
-        "from comfynb.comfy import PromptBuilder\n"
-        "\n"
-        "graph = PromptBuilder()\n"
-        "load = graph.add('Load', {'name': 'a.safetensors'}, id='4')\n"
-        "text = graph.add('Text', {'clip': load[1], 'text': 'a cat'}, id='6')\n"
-        "base_pass = graph.add(\n"
-        "    'KSampler',\n"
-        "    {\n"
-        "        'seed': 5,\n"
-        "        'model': load[0],\n"
-        "        'positive': text[0],\n"
-        "    },\n"
-        "    id='3',\n"
-        "    title='Base pass',\n"
-        ")\n"
-        "prompt = {id: graph.prompt[id] for id in ['3', '4', '6']}\n"
-    )
+    assert to_python(prompt, name="portrait").splitlines() == [
+        "# portrait, as Python code; load it with wb.workflows.load(prompt).",
+        "from comfynb.comfy import PromptBuilder",
+        "",
+        "graph = PromptBuilder()",
+        'load = graph.add("Load", {"name": "a.safetensors"}, id="4")',
+        'text = graph.add("Text", {"clip": load[1], "text": "a cat"}, id="6")',
+        "base_pass = graph.add(",
+        '    "KSampler",',
+        "    {",
+        '        "seed": 5,',
+        '        "model": load[0],',
+        '        "positive": text[0],',
+        "    },",
+        '    id="3",',
+        '    title="Base pass",',
+        ")",
+        'prompt = {id: graph.prompt[id] for id in ["3", "4", "6"]}',
+    ]
 
 
 @settings(max_examples=150)
