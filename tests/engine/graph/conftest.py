@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
@@ -158,6 +159,109 @@ class Rows:
 @pytest.fixture(scope="session")
 def rows_of():
     return Rows
+
+
+# The model -------------------------------------------------------------------------------------
+
+
+class Model:
+    """What a graph comes to, by recursion: 'ok' and ports, 'bad', 'dead' or 'blocked'."""
+
+    EXPRESSIONS: ClassVar = {
+        "output.value % 2 == 0": lambda items: items[0] % 2 == 0,
+        "output.count > 1": lambda items: len(items) > 1,
+        "output.value > 500": lambda items: items[0] > 500,
+        "output.missing": None,
+    }
+
+    def __init__(self, layout, faults, made):
+        self.nodes = {node.id: node for node in layout.nodes}
+        self.connections = layout.connections
+        self.faults = faults
+        self.made = made
+        self.known = {}
+
+    def of(self, node_id):
+        if node_id not in self.known:
+            self.known[node_id] = self.judge(self.nodes[node_id])
+        return self.known[node_id]
+
+    def judge(self, node):
+        data, order, dead_data, dead_order = [], 0, 0, 0
+        blocked = False
+        for c in self.connections:
+            if c.target_node_id != node.id:
+                continue
+            what, ports = self.of(c.source_node_id)
+            blocked |= what in {"bad", "blocked"}
+            lives = what == "ok" and (c.source_port == "done" or ports.get(c.source_port))
+            if c.target_port == "trigger":
+                order += 1
+                dead_order += not lives
+            elif lives:
+                data.append((c.target_port, ports[c.source_port]))
+            else:
+                dead_data += 1
+        if blocked:
+            return "blocked", {}
+        if dead_order:
+            return "dead", {}
+        if dead_data and not (node.node_type is NodeType.MERGE and data):
+            return "dead", {}
+        return self.act(node, data)
+
+    def act(self, node, data):
+        config = node.config
+        match node.node_type:
+            case NodeType.INPUT:
+                return "ok", {"output": config["values"]}
+            case NodeType.CONDITION:
+                ask = self.EXPRESSIONS[config["expression"]]
+                if ask is None:
+                    return "bad", {}
+                return "ok", {("true" if ask(data[0][1]) else "false"): data[0][1]}
+            case NodeType.FANOUT:
+                items, count = data[0][1], config["output_count"]
+                parts = [items] * count
+                if config["mode"] == "distribute":
+                    ends = [sum(len(items[k::count]) for k in range(n)) for n in range(count + 1)]
+                    parts = [items[a:b] for a, b in itertools.pairwise(ends)]
+                return "ok", {f"output_{n}": part for n, part in enumerate(parts, 1)}
+            case NodeType.MERGE:
+                if config["mode"] == "zip":
+                    many = {len(items) for _, items in data} - {1}
+                    return ("bad", {}) if len(many) > 1 else ("ok", {})
+                return "ok", {"output": [i for _, items in data for i in items]}
+            case NodeType.OUTPUT:
+                return ("bad", {}) if (node.id, 1) in self.faults else ("ok", {})
+            case NodeType.WORKFLOW:
+                many = {len(items) for _, items in data} - {1}
+                if len(many) > 1:
+                    return "bad", {}
+                runs = range(1, (many.pop() if many else 1) + 1)
+                if any((node.id, run) in self.faults for run in runs):
+                    return "bad", {}
+                ports = {}
+                for run in runs:
+                    for port, items in self.made(node.id, run).items():
+                        ports.setdefault(port, []).extend(items)
+                return "ok", ports
+
+
+@pytest.fixture(scope="session")
+def model_type():
+    """The model's class: graph, faults as (node, run), and what each run puts out."""
+    return Model
+
+
+@pytest.fixture(scope="session")
+def model_of():
+    """The model of a graph whose workflows put so many files out for each run."""
+
+    def make(layout, faults, batch):
+        return Model(layout, faults, lambda node_id, _: {"keep_9": [0] * batch[node_id]})
+
+    return make
 
 
 # Graphs on real backends ------------------------------------------------------------------------
