@@ -233,6 +233,13 @@ class ComfyClient:
         """
         return await self._prompts.cancel(prompt_id)
 
+    async def withdraw(self, prompt_id: str) -> bool:
+        """Take a prompt out of the queue; False, and nothing is done, if it runs or has run.
+
+        Unlike :meth:`cancel` this never interrupts anything.
+        """
+        return await self._prompts.withdraw(prompt_id)
+
     async def free(self, *, unload_models: bool = False, free_memory: bool = False) -> None:
         """POST /free: after the current prompt, unload models; ``free_memory`` drops the cache."""
         body = {"unload_models": unload_models, "free_memory": free_memory}

@@ -223,6 +223,17 @@ class Prompts:
             backend=self._judge.name,
         )
 
+    async def withdraw(self, prompt_id: str) -> bool:
+        """Take a prompt out of the queue; see :meth:`ComfyClient.withdraw`."""
+        for _ in range(_CANCEL_ROUNDS):
+            # Only what is pending is deleted, and the answer is the same for anything else.
+            reply = await self._transport.post_json("/queue", {"delete": [prompt_id]})
+            self._judge.check(reply, "/queue")
+            state = await self.find(prompt_id)
+            if state.kind != "pending":
+                return state.kind == "unknown"
+        return False
+
     async def _cancel_job(self, prompt_id: str) -> None:
         path = f"/api/jobs/{quote(prompt_id, safe='')}/cancel"
         self._judge.check(await self._transport.post_json(path, {}), path)

@@ -1,6 +1,7 @@
 """One backend while this process knows it: its settings, its health, and what it can run."""
 
 import asyncio
+import errno
 import random
 import time
 from datetime import datetime
@@ -11,6 +12,7 @@ from comfynb.comfy.choices import own_spelling
 from comfynb.comfy.object_info import ObjectInfo
 from comfynb.engine.courier import Courier, Outcome
 from comfynb.engine.outputs import OutputFolder
+from comfynb.engine.scheduling.guard import Guard
 from comfynb.engine.tasks import Flight, Requirements
 from comfynb.engine.views import BackendView
 from comfynb.errors import (
@@ -40,6 +42,9 @@ class Office(Protocol):
 
     def changed(self, backend: "LiveBackend") -> None:
         """Its health or load is another one: somebody may look, and waiting tasks may go to it."""
+
+    def freed(self, flight: Flight, seconds: float | None) -> None:
+        """A prompt of ours has left the backend, after ``seconds`` if it ended well there."""
 
     def began(self, flight: Flight, at: datetime) -> None:
         """A prompt of ours is written down and about to be sent there."""
@@ -95,6 +100,10 @@ class LiveBackend:
         self._durations: list[float] = []
         self._filling = True
         self._judged: dict[Requirements, str | None] = {}
+        self.guard = Guard()
+        """Whether it is set aside because it keeps failing."""
+        self.refused_connections = False
+        """Nobody listened at its address when it was last asked: the process is gone."""
 
     def __repr__(self) -> str:
         return f"LiveBackend({self.config.name!r}, {self.config.base_url!r})"
@@ -134,7 +143,33 @@ class LiveBackend:
             self._filling = False
             return 0
         self._filling = True
-        return room
+        return self.guard.room(room, len(self.courier)) if self.guard.aside else room
+
+    @property
+    def foreign(self) -> int:
+        """How many prompts of other people it has, as far as is known."""
+        return max(0, self.status.queue_depth - len(self.courier))
+
+    @property
+    def typical(self) -> float | None:
+        """Seconds that prompts took there lately; None if none did."""
+        if not self._durations:
+            return None
+        return sorted(self._durations)[len(self._durations) // 2]
+
+    @property
+    def standing(self) -> tuple[object, ...]:
+        """Everything that decides which tasks it may run; another one, and all are judged anew."""
+        config = self.config
+        return (
+            config.enabled,
+            self.online,
+            self._checked.is_set(),
+            tuple(config.capabilities),
+            config.max_concurrent_jobs,
+            id(self.object_info),
+            self.status.gpu_memory_total,
+        )
 
     @property
     def prefetch(self) -> int:
@@ -155,6 +190,8 @@ class LiveBackend:
             return f"it lacks the capabilities {', '.join(sorted(lacking))}"
         if self.object_info is None:
             return "its node classes are not known yet"
+        if requirements.vram_above and self.status.gpu_memory_total <= requirements.vram_above:
+            return f"it has no more than {requirements.vram_above} MB of VRAM, which is too little"
         if requirements not in self._judged:
             # Twenty thousand points of a sweep ask the same question.
             self._judged[requirements] = self._lacks(self.object_info, requirements)
@@ -206,11 +243,12 @@ class LiveBackend:
             self._durations.append(seconds)
             self._office.changed(self)
 
-    def ended(self, seconds: float | None) -> None:
-        """It is free for another prompt; this one ran for ``seconds``."""
+    def ended(self, flight: Flight, seconds: float | None) -> None:
+        """It is free for another prompt; this one ran for ``seconds``, and well, or None."""
         if seconds is not None:
             self._durations.append(seconds)
             del self._durations[:-15]
+        self._office.freed(flight, seconds)
         self._office.changed(self)
 
     async def settle(self, flight: Flight, outcome: Outcome) -> None:
@@ -314,6 +352,7 @@ class LiveBackend:
         if self.online or self.offline_since is None:
             self.offline_since = time.monotonic()
         self.error = str(error)
+        self.refused_connections = _is_refusal(error)
         self.seen = self.seen or isinstance(error, NotComfyUI | AuthenticationRequired)
         self.status.online = False
 
@@ -379,4 +418,15 @@ class LiveBackend:
             capabilities=tuple(self.config.capabilities),
             last_seen=status.last_seen if self.seen else None,
             error=self.error,
+            note=self.guard.note,
         )
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether somebody at that address said that nobody listens on that port."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

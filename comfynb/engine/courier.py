@@ -106,8 +106,9 @@ class Home(Protocol):
     def timed(self, seconds: float) -> None:
         """A prompt ran for so long, as far as the websocket told."""
 
-    def ended(self, seconds: float | None) -> None:
-        """The backend is free again for another prompt; this one ran for ``seconds``."""
+    def ended(self, flight: Flight, seconds: float | None) -> None:
+        """The backend is free again for another prompt; this one ran for ``seconds``, and well,
+        or came to nothing (None)."""
 
     def began(self, flight: Flight, at: datetime) -> None:
         """The prompt is written down and about to be sent."""
@@ -226,6 +227,15 @@ class Courier:
         if not flight.cancel:
             flight.cancel = True
             self._spawn(self._cancel(flight))
+
+    def recall(self, flight: Flight, why: str) -> None:
+        """Take a prompt out of the server's queue if it has not begun; else nothing happens.
+
+        It is settled as lost before it was sent: it goes elsewhere, and that costs no attempt.
+        """
+        if flight.state is PromptStatus.QUEUED and not (flight.cancel or flight.recalled):
+            flight.recalled = True
+            self._spawn(self._recall(flight, why))
 
     def give_up(self, flight: Flight, why: str) -> None:
         """Settle ``flight`` as lost although the backend may still have it."""
@@ -483,15 +493,18 @@ class Courier:
                 if maximum > 0:
                     progress.fractions[node_id] = min(1.0, value / maximum)
             case events.Executing(node=None):
+                flight.moved_on(None)
                 flight.hinted = True
                 self._hinted.add(flight.prompt_id)
                 self._hint.set()
             case events.Executing(node=str(node_id)):
+                flight.moved_on(node_id)
                 progress.step = titles.get(node_id, node_id)
             case (
                 events.ExecutionSuccess() | events.ExecutionError() | events.ExecutionInterrupted()
             ):
                 # The history is written after this message, so it is only noted here.
+                flight.moved_on(None)
                 flight.hinted = True
                 if flight.started_at is not None:
                     self._home.timed(time.monotonic() - flight.started_at)
@@ -658,7 +671,8 @@ class Courier:
         crash_point("entry found")
         self._bringing[flight.prompt_id] = flight
         ran_for = _duration(entry)
-        self._home.ended(ran_for.total_seconds() if ran_for is not None else None)
+        seconds = ran_for.total_seconds() if ran_for is not None else None
+        self._home.ended(flight, seconds if entry.status == "completed" else None)
         self._spawn(self._fetch(flight, entry))
 
     async def _fetch(self, flight: Flight, entry: HistoryEntry) -> None:
@@ -748,16 +762,30 @@ class Courier:
             return
         flight.settled.set()
         if self._flights.pop(flight.prompt_id, None) is not None:
-            self._home.ended(None)
+            self._home.ended(flight, None)
         self._bringing.pop(flight.prompt_id, None)
         await self._home.settle(flight, outcome)
 
     def _drop(self, flight: Flight) -> None:
         flight.settled.set()
         if self._flights.pop(flight.prompt_id, None) is not None:
-            self._home.ended(None)
+            self._home.ended(flight, None)
 
     # Cancelling -------------------------------------------------------------------------------
+
+    async def _recall(self, flight: Flight, why: str) -> None:
+        try:
+            taken = await self._client.withdraw(flight.prompt_id)
+        except BackendError:
+            # Whether it is still there shows when the backend is looked at.
+            self._home.trouble()
+            self.reconcile()
+            return
+        if taken and not flight.cancel:
+            outcome = Outcome(
+                PromptStatus.LOST, error_class="recalled", error_message=why, not_sent=True
+            )
+            await self._settle(flight, outcome)
 
     async def _cancel(self, flight: Flight) -> None:
         async def stop() -> None:

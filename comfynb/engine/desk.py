@@ -6,6 +6,7 @@ from dataclasses import replace
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.live import LiveJob
 from comfynb.engine.scheduler import Scheduler
+from comfynb.engine.scheduling.durations import Kind
 from comfynb.engine.tasks import Flight, NodeTask
 
 __all__ = ["Desk"]
@@ -16,7 +17,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.backends: dict[str, LiveBackend] = {}
-        self.scheduler = Scheduler()
+        self.scheduler = Scheduler(self._kind_of)
         self.active: dict[str, LiveJob] = {}
         """Jobs that this kernel runs, by id."""
         self.waiting: dict[str, NodeTask] = {}
@@ -28,6 +29,14 @@ class Desk:
 
     def __repr__(self) -> str:
         return f"Desk({len(self.waiting)} wait, {len(self.held)} held, {len(self.flying)} out)"
+
+    def _kind_of(self, node_class: str) -> Kind | None:
+        """What a node class hands on, as whichever backend knows it says."""
+        for backend in self.backends.values():
+            described = (backend.object_info or {}).get(node_class)
+            if isinstance(described, dict) and isinstance(described.get("output"), list):
+                return Kind(each for each in described["output"] if isinstance(each, str))
+        return None
 
     def has(self, execution_id: str) -> bool:
         """Whether a node execution waits or is out already."""

@@ -25,10 +25,11 @@ from comfynb.engine.live import Asker, LiveJob
 from comfynb.engine.outputs import OutputFolder
 from comfynb.engine.plan import make_task
 from comfynb.engine.recovery import Recovered, Recovery
+from comfynb.engine.scheduling.failures import Step, Verdict, judge
 from comfynb.engine.steering import Steering
 from comfynb.engine.tasks import Flight, NodeTask, Requirements
 from comfynb.engine.views import BackendView
-from comfynb.errors import ComfynbError, UsageError
+from comfynb.errors import BackendError, ComfynbError, UsageError
 from comfynb.models import (
     BackendConfig,
     FallbackStrategy,
@@ -50,18 +51,18 @@ __all__ = ["Engine", "Recovered"]
 
 TICK: Final = 0.1
 """Seconds between two times that watchers are told; also lets an interrupt reach an idle loop."""
-MAX_ATTEMPTS: Final = 3
-"""How often a node is sent when the server keeps losing its prompt."""
-RETRY: Final = 1.0
-"""Seconds before a lost prompt is sent again; doubled every time."""
 FOLLOW: Final = 1.0
 """Seconds between two looks at a job that another kernel runs."""
 PATIENCE: Final = 60.0
 """Seconds that a prompt waits for a backend that went away while another could run it."""
+GONE_PATIENCE: Final = 3.0
+"""The same where nobody listens any more: the process is gone, and its queue with it."""
 NOTE: Final = 0.5
 """Seconds between two times that the states of prompts are stored."""
 FEW: Final = 4
 """Up to so many prompts out, each ending is recorded by itself and at once."""
+_KINDS: Final = frozenset({"recalled", "out of memory"})
+"""Classes of errors that a job's history calls by name when the node is tried again."""
 
 
 class Engine:
@@ -86,6 +87,12 @@ class Engine:
         self._tending: dict[str, asyncio.Task[None]] = {}
         self._versions: dict[str, WorkflowVersion] = {}
         self._known: weakref.WeakValueDictionary[str, LiveJob] = weakref.WeakValueDictionary()
+        self._changed: dict[str, LiveBackend] = {}
+        """Backends that may take tasks since they were last asked."""
+        self._standings: dict[str, tuple[object, ...]] = {}
+        self._ask_all = False
+        self._worked: dict[str, set[str]] = {}
+        """Where prompts ended well: backends by workflow version."""
         self._watchers: dict[int, Callable[[tuple[BackendView, ...]], None]] = {}
         self._next_watcher = 0
         self._backends_dirty = False
@@ -174,6 +181,8 @@ class Engine:
                 "wait for them or cancel them before you remove it."
             )
         del self._backends[backend_id]
+        self._desk.scheduler.gone(backend_id)
+        self._standings.pop(backend_id, None)
         task = self._tending.pop(backend_id)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -206,7 +215,14 @@ class Engine:
     def changed(self, backend: LiveBackend) -> None:
         """A backend's health or load is another one."""
         self._backends_dirty = True
-        self.pump()
+        standing = backend.standing
+        if self._standings.get(backend.id) == standing:
+            self.pump(backend)
+        else:
+            self._standings[backend.id] = standing
+            if not backend.online:
+                self._desk.scheduler.gone(backend.id)
+            self.pump()
         if not backend.online and len(backend.courier):
             self.spawn(self._lose_patience(backend), f"patience {backend.name}")
 
@@ -343,15 +359,22 @@ class Engine:
 
     # Handing out ------------------------------------------------------------------------------
 
-    def pump(self) -> None:
-        """Hand out waiting tasks soon; many calls at once cost one round."""
+    def pump(self, backend: LiveBackend | None = None) -> None:
+        """Hand out waiting tasks soon, to ``backend`` or to all; many calls cost one round."""
+        if backend is None:
+            self._ask_all = True
+        else:
+            self._changed[backend.id] = backend
         if not self._pumping and self._desk.waiting:
             self._pumping = True
             self._host.loop.call_soon(self._pump)
 
     def _pump(self) -> None:
         self._pumping = False
-        for task, seat in self._desk.scheduler.assign(self._backends.values()):
+        everybody, self._ask_all = self._ask_all, False
+        changed, self._changed = self._changed, {}
+        seats = (self._backends if everybody else changed).values()
+        for task, seat in self._desk.scheduler.assign(list(seats)):
             backend = self._backends[seat.id]
             del self._desk.waiting[task.execution.id]
             self._asking.withdraw(task)
@@ -360,8 +383,22 @@ class Engine:
             task.live.backend_names[backend.id] = backend.name
             task.live.touch()
             self._desk.flying[task.execution.id] = (backend, backend.courier.send(task))
-        if self._desk.waiting:
+        self._recall()
+        if self._desk.waiting and everybody:
+            # Whether a task can be run at all changes only with what there is to run it.
             self._judge_stranded()
+
+    def _recall(self) -> None:
+        """Take prompts back that have not begun and would be done sooner elsewhere."""
+        for task in list(self._desk.scheduler.recall()):
+            backend, flight = self._desk.flying.get(task.execution.id, (None, None))
+            if backend is not None and flight is not None:
+                why = f"Taken back from {backend.name} before it began: it is done sooner so."
+                backend.courier.recall(flight, why)
+
+    def freed(self, flight: Flight, seconds: float | None) -> None:
+        """A prompt has left its backend, after ``seconds`` if it ended well there."""
+        self._desk.scheduler.ended(flight.task, seconds, flight.spans)
 
     def _judge_stranded(self) -> None:
         if any(backend.view.online is None for backend in self._backends.values()):
@@ -467,6 +504,7 @@ class Engine:
 
     def ran(self, flight: Flight) -> None:
         """The server runs a prompt now."""
+        self._desk.scheduler.runs(flight.task)
         flight.task.live.touch()
 
     def note(self, flight: Flight, kind: str, message: str) -> None:
@@ -476,13 +514,58 @@ class Engine:
 
     async def settle(self, backend: LiveBackend, flight: Flight, outcome: Outcome) -> None:
         """A prompt ended on ``backend``: record it, then either end the node or try again."""
-        self._desk.flying.pop(flight.task.execution.id, None)
-        if outcome.state is PromptStatus.LOST:
-            await self._lost(flight, outcome)
+        task = flight.task
+        self._desk.flying.pop(task.execution.id, None)
+        verdict = judge(
+            outcome.state,
+            outcome.error_class,
+            attempts=task.attempts - task.forgiven,
+            not_sent=outcome.not_sent,
+            larger=outcome.error_class == "out of memory" and self._has_larger(backend, task),
+            fine_elsewhere=bool(self._worked.get(task.version, set()) - {backend.id}),
+        )
+        self._blame(backend, flight, outcome, verdict)
+        if verdict.step is Step.MORE_MEMORY:
+            memory = backend.status.gpu_memory_total
+            task.requirements = replace(task.requirements, vram_above=memory)
+            self.spawn(self._free(backend), f"free {backend.name}")
+            await self._lost(flight, replace(outcome, state=PromptStatus.LOST), verdict)
+        elif outcome.state is PromptStatus.LOST:
+            await self._lost(flight, outcome, verdict)
         else:
             self._closer.add(Ending(flight, backend.name, outcome))
 
-    async def _lost(self, flight: Flight, outcome: Outcome) -> None:
+    def _has_larger(self, backend: LiveBackend, task: NodeTask) -> bool:
+        """Whether a backend with more memory could run a task."""
+        more = replace(task.requirements, vram_above=backend.status.gpu_memory_total)
+        bound = more.affinity if more.fallback is not FallbackStrategy.AUTO_SELECT else None
+        return backend.status.gpu_memory_total > 0 and any(
+            bound in {None, other.id} and other.refusal(more) is None
+            for other in self._backends.values()
+        )
+
+    async def _free(self, backend: LiveBackend) -> None:
+        """Let a server that ran out of memory unload everything."""
+        try:
+            await backend.client.free(unload_models=True, free_memory=True)
+        except BackendError:
+            backend.trouble()
+        self._desk.scheduler.cooled(backend.id)
+
+    def _blame(
+        self, backend: LiveBackend, flight: Flight, outcome: Outcome, verdict: Verdict
+    ) -> None:
+        """Set a backend aside that keeps failing, and take it back when it works again."""
+        if outcome.state is PromptStatus.COMPLETED:
+            self._worked.setdefault(flight.task.version, set()).add(backend.id)
+            if backend.guard.worked():
+                self.note(flight, "taken back", f"{backend.name} works again.")
+                self.changed(backend)
+        elif verdict.against and backend.guard.failed(outcome.error_class or "lost"):
+            self.note(flight, "set aside", f"{backend.name} is {backend.guard.note}.")
+            self.changed(backend)
+
+    async def _lost(self, flight: Flight, outcome: Outcome, verdict: Verdict) -> None:
         task = flight.task
         live, execution = task.live, task.execution
         recorded = await self._journal.finish_prompt(
@@ -494,21 +577,21 @@ class Engine:
         )
         if not recorded:
             return
-        kind = "not sent" if outcome.not_sent else "lost"
+        kind = outcome.error_class if outcome.error_class in _KINDS else None
+        kind = kind or ("not sent" if outcome.not_sent else "lost")
         await self._event(live, execution, kind, outcome.error_message or "")
-        if outcome.not_sent:
+        if not verdict.counts:
             task.attempts -= 1
         if flight.cancel or live.cancelling:
             await self.end_node(live, execution, JobStatus.CANCELLED, None)
             await self.went_on(live)
-        elif task.attempts - task.forgiven >= MAX_ATTEMPTS:
+        elif verdict.step is Step.END:
             tries = task.attempts - task.forgiven
             message = f"{outcome.error_message} It was sent {tries} times."
             await self.end_node(live, execution, JobStatus.LOST, message)
             await self.went_on(live)
         else:
-            tries = task.attempts - task.forgiven
-            delay = 0.0 if outcome.not_sent else RETRY * 2 ** (tries - 1)
+            delay = verdict.delay
             live.note = f"{outcome.error_message} Trying again."
             execution.status = JobStatus.PENDING
             execution.backend_id = None
@@ -520,7 +603,10 @@ class Engine:
     async def _lose_patience(self, backend: LiveBackend) -> None:
         """Take prompts away from a backend that stays away, if another one could run them."""
         since = backend.offline_since
-        if since is None or time.monotonic() - since < PATIENCE:
+        patience = PATIENCE
+        if backend.refused_connections:
+            patience = min(PATIENCE, max(GONE_PATIENCE, 10 * (backend.typical or 0.0)))
+        if since is None or time.monotonic() - since < patience:
             return
         for flight in backend.courier.flights:
             requirements = flight.task.requirements
@@ -530,7 +616,7 @@ class Engine:
             others = (other for other in self._backends.values() if other is not backend)
             if not bound and any(other.refusal(requirements) is None for other in others):
                 backend.courier.give_up(
-                    flight, f"{backend.name} has not answered for {PATIENCE:.0f} seconds."
+                    flight, f"{backend.name} has not answered for {patience:.0f} seconds."
                 )
 
     async def went_on(self, live: LiveJob) -> None:
@@ -604,12 +690,20 @@ class Engine:
             for live in list(self._active.values()):
                 if live.dirty:
                     live.tell(self._report)
+            self._ask_again()
             if self._backends_dirty:
                 self._backends_dirty = False
                 self._tell_backends()
             if time.monotonic() - noted > NOTE:
                 noted = time.monotonic()
                 self._note_states(noted)
+
+    def _ask_again(self) -> None:
+        """Give backends another chance that had nothing to do, or were set aside, a moment ago."""
+        for backend in self._backends.values():
+            if backend.guard.aside or backend.id in self._desk.scheduler.declined:
+                self.pump(backend)
+        self._recall()
 
     def _note_states(self, now: float) -> None:
         """Store how far prompts have come that take longer than a moment.

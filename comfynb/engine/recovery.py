@@ -152,6 +152,7 @@ class Recovery:
             return
         backend = self._desk.backends.get(record.backend_id)
         if backend is not None:
+            self._desk.scheduler.adopt(task, backend)
             self._desk.flying[execution.id] = (backend, backend.courier.adopt(task, record))
             return
         message = "Its backend was removed while no kernel watched."

@@ -102,4 +102,18 @@ class Flight:
     hinted: bool = False
     """The websocket said that it ended; HTTP has yet to confirm it."""
     cancel: bool = False
+    recalled: bool = False
+    """It is being taken out of the server's queue, to be done sooner elsewhere."""
+    spans: dict[str, float] = field(default_factory=dict)
+    """Seconds of its nodes, as the websocket told them."""
+    at: tuple[str, float] | None = None
+    """The node that runs, and since when (monotonic seconds)."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def moved_on(self, node_id: str | None) -> None:
+        """Another node runs now, or none any more."""
+        now = time.monotonic()
+        if self.at is not None:
+            before, since = self.at
+            self.spans[before] = self.spans.get(before, 0.0) + now - since
+        self.at = (node_id, now) if node_id is not None else None

@@ -159,6 +159,8 @@ class BackendView:
     capabilities: tuple[str, ...]
     last_seen: datetime | None
     error: str | None
+    note: str | None = None
+    """What is decided about it at the moment: that it is set aside because it keeps failing."""
 
 
 class Watchable(Protocol[V_co]):

@@ -18,6 +18,7 @@ class FakeSeat:
     classes: frozenset[str]
     slots: int
     given: list[NodeTask] = dataclasses.field(default_factory=list)
+    foreign: int = 0
 
     @property
     def name(self):
@@ -26,6 +27,10 @@ class FakeSeat:
     @property
     def load(self):
         return len(self.given) / self.slots
+
+    @property
+    def concurrency(self):
+        return self.slots
 
     @property
     def free(self):

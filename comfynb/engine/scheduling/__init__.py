@@ -1,0 +1,1 @@
+"""How waiting prompts are ordered and shared out among backends; see docs/scheduling.md."""

@@ -1,0 +1,87 @@
+"""A task in the scheduler's books, and a backend in them."""
+
+from typing import TYPE_CHECKING
+
+from comfynb.engine.scheduling.shapes import Reading
+from comfynb.engine.tasks import NodeTask
+
+if TYPE_CHECKING:
+    from comfynb.engine.scheduling.branches import Branch
+    from comfynb.engine.scheduling.group import Family
+
+__all__ = ["Book", "Entry"]
+
+
+class Entry:
+    """One task, from when it waits until it has ended."""
+
+    __slots__ = ("estimate", "family", "kind", "leaf", "reading", "seat", "task", "warm")
+
+    def __init__(self, task: NodeTask, reading: Reading, kind: int) -> None:
+        self.task = task
+        self.reading = reading
+        self.kind = kind
+        """The number of its requirements."""
+        self.leaf: Branch | None = None
+        self.family: Family | None = None
+        self.seat: str | None = None
+        """The backend that has it."""
+        self.estimate = 0.0
+        """Seconds that it was expected to take there."""
+        self.warm: frozenset[int] = frozenset()
+        """What that backend was expected to have loaded."""
+
+    def __repr__(self) -> str:
+        return f"Entry({self.task.execution.id!r})"
+
+
+class Book:
+    """What the scheduler knows of one backend: what it has been given, and what is warm there."""
+
+    __slots__ = ("begun", "family", "given", "id", "leaf", "pace", "slots", "warm")
+
+    def __init__(self, seat_id: str) -> None:
+        self.id = seat_id
+        self.given: dict[int, Entry] = {}
+        """By the task's id(), in the order in which they were given."""
+        self.slots = 1
+        self.begun = 0.0
+        """When what runs there began to run."""
+        self.warm: frozenset[int] = frozenset()
+        """What the last prompt given to it leaves in its cache."""
+        self.leaf: Branch | None = None
+        self.family: Family | None = None
+        self.pace = 0.0
+
+    def __repr__(self) -> str:
+        return f"Book({self.id!r}, {len(self.given)} given)"
+
+    def backlog(self, now: float, foreign: int = 0) -> float:
+        """Seconds until it has done all that it was given, and what others gave it."""
+        if not self.given and not foreign:
+            return 0.0
+        seconds = 0.0
+        running = self.slots
+        for entry in self.given.values():
+            left = entry.estimate
+            if running:
+                running -= 1
+                elapsed = now - self.begun
+                # What has taken longer than expected will take as long again, for all we know.
+                left = left - elapsed if elapsed < left else elapsed - left
+            seconds += left
+        if foreign:
+            typical = seconds / len(self.given) if self.given else 1.0
+            seconds += foreign * typical
+        return seconds / self.slots
+
+    def settle(self, leaf: "Branch | None", family: "Family | None", pace: float) -> None:
+        """Work on a leaf from now on, or on none."""
+        if leaf is self.leaf:
+            return
+        before, before_pace = self.leaf, self.pace
+        self.leaf, self.family, self.pace = leaf, family, pace
+        if leaf is not None:
+            leaf.attend(pace)
+        if before is not None:
+            before.leave(before_pace)
