@@ -25,7 +25,8 @@ class Cell:
 class StaticTable:
     """Columns and rows that a notebook shows as an HTML table and a console as text.
 
-    Everything but a ready-made ``Cell`` is escaped; numbers are set to the right.
+    Everything but a ready-made ``Cell`` is escaped; numbers are set to the right. ``wrap`` breaks
+    long words, so that many columns fit a page.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class StaticTable:
         total: int | None = None,
         empty: str = "nothing yet",
         limit: int = ROWS,
+        wrap: bool = False,
     ) -> None:
         given = [tuple(row) for row in rows]
         self.columns = list(columns)
         self.rows = given[:limit]
         self.more = max((len(given) if total is None else total) - len(self.rows), 0)
         self.empty = empty
+        self._class = "comfynb-table comfynb-wrap" if wrap else "comfynb-table"
 
     def body(self) -> str:
         """The HTML without its style sheet."""
@@ -60,7 +63,7 @@ class StaticTable:
         ]
         more = f'<div class="comfynb-soft">{self.more} more</div>' if self.more else ""
         return (
-            f'<table class="comfynb-table"><thead><tr>{head}</tr></thead>'
+            f'<table class="{self._class}"><thead><tr>{head}</tr></thead>'
             f"<tbody>{''.join(lines)}</tbody></table>{more}"
         )
 
@@ -80,10 +83,12 @@ class StaticTable:
             lines.append(f"({self.more} more)")
         return "\n".join(lines)
 
-    def with_heading(self, text: str, *, good: bool) -> str:
-        """The HTML under a sentence that says what the table is about."""
-        sign, css_class = ("✓", "comfynb-completed") if good else ("✕", "comfynb-failed")
-        heading = f"<div>{_sign(sign, css_class)} {user(text, 500)}</div>"
+    def with_heading(self, text: str, *, good: bool | None = None) -> str:
+        """The HTML under a sentence that says what the table is about, good, bad or neither."""
+        sign = ""
+        if good is not None:
+            sign = _sign("✓", "comfynb-completed") if good else _sign("✕", "comfynb-failed")
+        heading = f"<div>{sign} {user(text, 500)}</div>"
         return styled(heading + (self.body() if self.rows else ""))
 
     def _repr_html_(self) -> str:
@@ -142,6 +147,7 @@ def parameters_table(
             for key, parameter in ordered
         ],
         empty="no parameters are exposed",
+        wrap=True,
     )
 
 

@@ -94,7 +94,7 @@ class ShownDiff(WorkflowDiff):
         words = "Nothing that runs has changed." if not len(self) else _count(len(self))
         if self.renumbered:
             words += " Nodes have other ids; they were matched by what they are."
-        html = shown.with_heading(" ".join([words, *self.layout]), good=not len(self))
+        html = shown.with_heading(" ".join([words, *self.layout]))
         return {"text/plain": str(self), "text/html": html}
 
 

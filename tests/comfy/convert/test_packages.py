@@ -28,11 +28,13 @@ def workflows(package: str) -> Iterator[Path]:
     ("package", "least"),
     [("comfyui_workflow_templates_json", 600), ("comfyui_subgraph_blueprints", 100)],
 )
-def test_all_load_and_convert(package: str, least: int, shared: Path) -> None:
+def test_all_load_and_convert(
+    package: str, least: int, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = max((shared / "comfyui" / "conversion").iterdir())
     info = ObjectInfo(json.loads((folder / "object_info.json").read_text()))
     nothing = ObjectInfo({})
-    count = 0
+    count = with_unknown = 0
     for path in workflows(package):
         loaded = load_workflow(path)
         assert loaded.kind == "ui"
@@ -50,4 +52,7 @@ def test_all_load_and_convert(package: str, least: int, shared: Path) -> None:
             # What is linked to what does not depend on knowing the classes, save for bypasses.
             assert without.prompt[node_id]["class_type"] == node["class_type"]
         count += 1
+        with_unknown += bool(unknown)
+    with capsys.disabled():
+        print(f"\n{package}: {count} converted, {with_unknown} with classes unknown to the bench")
     assert count >= least

@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -96,6 +97,29 @@ class Flow:
     def split(node_id: str) -> tuple[str, int]:
         path, separator, last = node_id.rpartition(":")
         return path + separator, int(last)
+
+
+def test_random_workflows_hold_what_the_rules_are_about(make_workflow: Make) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(150):
+        workflow = make_workflow(random.Random(seed))
+        defs = definitions(workflow)
+        inner = [node for graph in defs.values() for node in graph["nodes"]]
+        kinds = {
+            "subgraph": any(node["type"] in defs for node in workflow["nodes"]),
+            "subgraph in a subgraph": any(node["type"] in defs for node in inner),
+        }
+        for node in (*workflow["nodes"], *inner):
+            kinds["bypassed"] = kinds.get("bypassed", False) or node["mode"] == 4
+            kinds["muted"] = kinds.get("muted", False) or node["mode"] == 2
+            kinds["bypassed subgraph"] = kinds.get("bypassed subgraph", False) or (
+                node["mode"] == 4 and node["type"] in defs
+            )
+            for name in VIRTUAL:
+                kinds[name] = kinds.get(name, False) or node["type"] == name
+        seen.update(name for name, there in kinds.items() if there)
+    assert len(seen) == 7
+    assert min(seen.values()) > 30, seen
 
 
 @settings(max_examples=150)
