@@ -282,8 +282,9 @@ class ParameterForm(Composite):
         self._grid.children = ()
         self._make_sections()
         for section in self._sections:
-            if section.title in was_open:
-                section.open()
+            is_new = section.title not in known and bool(self._parameters[section.keys[0]].group)
+            if section.title in was_open or (known and is_new):
+                section.open()  # what was just put under a new heading does not vanish
         if not known:
             self._open_first_sections()
         self._lay_out()

@@ -31,10 +31,18 @@ class Section:
             description=f"{one_line(title, 80)} ({len(self.keys)})", icon="caret-right"
         )
         self._button.observe(lambda change: self._show(change["new"]), "value")
-        self._grid = ipywidgets.Box()
-        self._grid.add_class(css_class)
+        self._css_class = css_class
+        self._made: ipywidgets.Box | None = None
         self.widget = ipywidgets.VBox([self._button])
         self.widget.add_class("comfynb-section")
+
+    @property
+    def _grid(self) -> ipywidgets.Box:
+        # Made when it is first opened: a form may have a hundred headings.
+        if self._made is None:
+            self._made = ipywidgets.Box()
+            self._made.add_class(self._css_class)
+        return self._made
 
     @property
     def is_open(self) -> bool:
@@ -52,7 +60,8 @@ class Section:
 
     def empty(self) -> None:
         """Let go of the boxes: they are shown in another place for a while."""
-        self._grid.children = ()
+        if self._made is not None:
+            self._made.children = ()
 
     def _show(self, on: bool) -> None:
         self._button.icon = "caret-down" if on else "caret-right"
@@ -62,7 +71,8 @@ class Section:
 
     def close(self, *, keep_boxes: bool = False) -> None:
         """Close all of it, whether on show or not."""
-        if keep_boxes:
-            self._grid.children = ()
-        close_tree(self._grid)
+        if self._made is not None:
+            if keep_boxes:
+                self._made.children = ()
+            close_tree(self._made)
         close_tree(self.widget)

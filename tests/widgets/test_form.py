@@ -302,3 +302,11 @@ def test_a_whole_number_is_the_default_of_a_float(parameter: Any) -> None:
     assert form.field("cfg")._reset.disabled
     form.field("cfg")._text.value = "1.5"
     assert not form.field("cfg")._reset.disabled
+
+
+def test_what_is_put_under_a_new_heading_does_not_vanish(parameter: Any, check: Any) -> None:
+    parameters = many(parameter)
+    form = ParameterForm(parameters, check=check)
+    moved = parameters["p0"].model_copy(update={"group": "Mine"})
+    form.set_parameters({**parameters, "p0": moved})
+    assert [one.title for one in form._sections if one.is_open] == ["Mine"]
