@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import json
-import logging
 import math
 import urllib.parse
 from collections.abc import Awaitable, Callable
@@ -11,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import hdrs, web
 
 from . import openmetrics
-from .collector import Collector
+from .collector import Collector, Snapshot
 from .openapi import document
 from .settings import LONGEST_INTERVAL, SHORTEST_INTERVAL, Settings, is_loopback
 from .tokens import TOKEN_VARIABLE
@@ -30,8 +29,6 @@ LOOK = 2.0
 """Seconds after which a waiting stream sees whether its client is still there."""
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-_log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -161,9 +158,14 @@ class Agent:
         loop = asyncio.get_running_loop()
         closing = self._closing_event()
         due = loop.time()
+        last: Snapshot | None = None
         try:
             while not closing.is_set() and _is_open(request):
                 snapshot = await self._collector.snapshot(min(FRESH, interval / 2))
+                if snapshot is last:
+                    # It was long in the making, so it is not old enough to be replaced.
+                    snapshot = await self._collector.snapshot(0)
+                last = snapshot
                 head = f"id: {snapshot.data['sequence']}\nevent: snapshot\ndata: ".encode()
                 event = b"".join((head, snapshot.body, b"\n\n"))
                 await asyncio.wait_for(response.write(event), WRITE_PATIENCE)

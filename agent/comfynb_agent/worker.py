@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 __all__ = ["Answer", "Worker"]
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("comfynb_agent")
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import threading
 from datetime import UTC, datetime
@@ -127,7 +128,7 @@ async def until_well(collector):
 
 async def test_a_driver_that_hangs_takes_nothing_else_away(library, make):
     """NVML's calls are made by one thread, never by the event loop's."""
-    collector = make(library, patience=0.05)
+    collector = make(library, patience=0.5)
     await until_well(collector)
     library.shut_gate()
     try:
@@ -136,14 +137,15 @@ async def test_a_driver_that_hangs_takes_nothing_else_away(library, make):
         assert (one["state"], one["gpu_name"]) == ("silent", "NVIDIA Fake 3000")
         assert one["gpu_temperature"] is None
         assert data["gpu_temperature"] is None
-        assert data["missing"] == ["NVML has not answered for 0 s: nothing is known of the GPUs."]
+        (sentence,) = data["missing"]
+        assert re.fullmatch(r"NVML has not answered for \d+ s: nothing is known .*", sentence)
         assert data["ram_total"] == 64 * 1024
         # the loop is free, and asking again is no waiting again
         loop = asyncio.get_running_loop()
         before = loop.time()
         for _ in range(100):
             await collector.snapshot(0)
-        assert loop.time() - before < 100 * 0.05
+        assert loop.time() - before < 100 * 0.5
     finally:
         library.open_gate()
     data = await until_well(collector)
@@ -182,10 +184,13 @@ async def test_disks_of_the_folders(nvml, make, tmp_path):
 async def test_a_network_disk_that_hangs_is_named(nvml, make, monkeypatch):
     hang = threading.Event()
     monkeypatch.setattr(shutil, "disk_usage", lambda path: hang.wait(30))
-    collector = make(nvml, folders=[("models", "/mnt/far")], patience=0.05)
+    collector = make(nvml, folders=[("models", "/mnt/far")], patience=0.5)
     try:
         data = (await collector.snapshot(0)).data
-        assert "The disks (at the folder /mnt/far) did not answer for 0 s." in data["missing"]
+        (sentence,) = data["missing"]
+        assert re.fullmatch(
+            r"The disks \(at the folder /mnt/far\) did not answer for \d+ s\.", sentence
+        )
         assert data["ram_total"] == 64 * 1024
     finally:
         hang.set()

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import time
 
 import aiohttp
 import jsonschema
@@ -130,6 +131,20 @@ async def test_a_stream_of_snapshots(serve, session, nvml):
     assert all(data["gpus"][0]["gpu_temperature"] == 40 for _, _, data in found)
     times = [data["timestamp"] for _, _, data in found]
     assert times == sorted(set(times))
+
+
+async def test_no_snapshot_is_sent_twice(serve, session, stand_in, fake_host):
+    """One that took nearly an interval to make is still young when the next is due."""
+    read = fake_host.read
+
+    def slowly():
+        time.sleep(0.2)
+        return read()
+
+    fake_host.read = slowly
+    url = await serve(stand_in, machine=fake_host)
+    async with session.get(f"{url}/comfynb/metrics/stream?interval=0.25") as answer:
+        assert [number for number, _, _ in await take(answer, 4)] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
