@@ -29,6 +29,7 @@ lint: $(VENV)/.installed-test
 
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
+	cd agent && $(abspath $(BIN))/mypy -p comfynb_agent
 
 layers: $(VENV)/.installed-test
 	$(BIN)/lint-imports
@@ -62,7 +63,7 @@ clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find comfynb tests benchmarks agent -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.installed: pyproject.toml scripts/install.sh
+$(VENV)/.installed: pyproject.toml agent/pyproject.toml scripts/install.sh
 	scripts/install.sh $(VENV)
 	@touch $@
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install comfynb, editable, into a virtual environment, and make that where it is missing.
+# Install comfynb and its agent, editable, into a virtual environment, and make that where it is missing.
 # Usage: scripts/install.sh VENV [GROUP]    (GROUP is a dependency group of pyproject.toml)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,7 +24,7 @@ if ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
 fi
 
 echo "installing comfynb${group:+ and its group $group} into $venv"
-what=(--editable . ${group:+--group "$group"})
+what=(--editable . --editable ./agent ${group:+--group "$group"})
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --quiet)
 
 # uv takes seconds where pip takes a minute, but it does not read pip's configuration: where the
