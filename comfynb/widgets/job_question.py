@@ -22,8 +22,8 @@ class QuestionBox(ipywidgets.VBox):  # type: ignore[misc]
     def __init__(self, question: QuestionView, answer: Answer) -> None:
         self._question = question
         self._answer = answer
-        self._words = html("", "comfynb-warning")
-        self._trouble = html("", "comfynb-problem")
+        self._words = html()
+        self._trouble = html()
         self._choice = ipywidgets.Dropdown(options=[], layout={"width": "auto"})
         self._use = ipywidgets.Button(icon="check", layout={"width": "auto"})
         self._drop = ipywidgets.Button(description="Let it fail", layout={"width": "auto"})
@@ -38,7 +38,8 @@ class QuestionBox(ipywidgets.VBox):  # type: ignore[misc]
     def show(self, question: QuestionView) -> None:
         """The same question, perhaps with other backends to choose from; a choice stays."""
         self._question = question
-        self._words.value = user(question_sentence(question), 600)
+        asked = user(question_sentence(question), 600)
+        self._words.value = f'<div class="comfynb-warning">{asked}</div>'
         title = one_line(question.node_title, 60)
         options = [
             (one_line(f"{each.name} ({each.problem})" if each.problem else each.name, 100), each)
@@ -64,7 +65,7 @@ class QuestionBox(ipywidgets.VBox):  # type: ignore[misc]
         call(lambda: self._answer(question, backend_id), lambda _: None, self._refused)
 
     def _refused(self, why: str) -> None:
-        self._trouble.value = user(why, 400)
+        self._trouble.value = f'<div class="comfynb-problem" role="alert">{user(why, 400)}</div>'
         self._set(disabled=False)
 
     def _set(self, *, disabled: bool) -> None:
