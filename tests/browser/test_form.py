@@ -1,13 +1,21 @@
 """The form in a real JupyterLab: filled in by mouse and keyboard, wrong values, files, Run."""
 
+import importlib.util
 import io
+import json
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from playwright.sync_api import expect
+
+from comfynb.comfy.convert import convert
+from comfynb.comfy.object_info import ObjectInfo
+from comfynb.comfy.parameters import propose_parameters
+from comfynb.models import ParamType
 
 # Long, because a page can be slow on a busy machine; each single wait has its own limit.
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -147,4 +155,135 @@ def test_a_form_is_filled_in_and_run(notebook: Open) -> None:
     long.get_by_label("Find").fill("55")
     long.get_by_label("Value 55", exact=True).fill("99")
     expect(long.get_by_role("button", name="Run")).to_be_enabled()
+    assert book.page_errors == []
+
+
+SHARED = Path(os.environ.get("COMFYNB_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+
+
+@pytest.fixture(scope="module")
+def template() -> tuple[Path, Path]:
+    """The official template whose form has most kinds of parameters, and node classes for it."""
+    spec = importlib.util.find_spec("comfyui_workflow_templates_json")
+    if spec is None or spec.origin is None:
+        pytest.skip("comfyui-workflow-templates-json is not installed")
+    infos = sorted((SHARED / "comfyui" / "conversion").glob("*/object_info.json"))
+    if not infos:
+        pytest.skip(f"there is no object_info.json under {SHARED / 'comfyui' / 'conversion'}")
+    info = ObjectInfo(json.loads(infos[-1].read_text("utf-8")))
+    best: tuple[tuple[int, int], Path] | None = None
+    for path in sorted(Path(spec.origin).parent.rglob("*.json")):
+        workflow = json.loads(path.read_text("utf-8"))
+        if not isinstance(workflow, dict) or "nodes" not in workflow:
+            continue
+        conversion = convert(workflow, info)
+        if conversion.report.unknown_classes or not conversion.prompt:
+            continue
+        parameters = propose_parameters(conversion.prompt, info, workflow)
+        kinds = {one.param_type for one in parameters}
+        models = [one for one in parameters if str(one.default_value).endswith(".safetensors")]
+        if ParamType.IMAGE_PATH in kinds and models:
+            rank = (len(kinds), len(parameters))
+            if best is None or rank > best[0]:
+                best = rank, path
+    if best is None:
+        pytest.skip("no official template has pictures and models that these node classes know")
+    print(f"{best[1].name}: {best[0][1]} parameters of {best[0][0]} kinds")
+    return best[1], infos[-1]
+
+
+TEMPLATE = """
+from templates import *
+wb, wf = open_template({path!r}, {info!r})
+image = next(k for k, p in wf.parameters.items() if p.param_type == "image_path")
+model = next(k for k, p in wf.parameters.items() if str(p.default_value).endswith(".safetensors"))
+whole = next(k for k, p in wf.parameters.items()
+             if p.param_type == "int" and (p.constraints.min_value or 0) > 0)
+wf.reorder(image, model, whole)
+wf
+"""
+
+
+def test_the_form_of_an_official_template(notebook: Open, template: tuple[Path, Path]) -> None:
+    path, info = map(str, template)
+    book = notebook(
+        [
+            TEMPLATE.format(path=path, info=info),
+            "wf.edit_parameters()",
+            "wf.parameters",
+        ]
+    )
+    book.run_all(timeout=120)
+    form = book.cell(0).locator(".comfynb-form").first
+    editor = book.cell(1).locator(".comfynb-editor")
+    labels = json.loads(
+        book.execute(
+            "import json; print(json.dumps("
+            "[wf.parameters[key].display_name for key in (image, model, whole)]))"
+        )
+    )
+    image, model, whole = labels
+    book.screenshots("template-form", form)
+    book.screenshots("template-editor", editor)
+    book.screenshots("template-parameters", book.cell(2))
+
+    # A long list, filtered by typing; what one backend lacks says so.
+    box = form.get_by_role("combobox", name=model, exact=True)
+    box.fill("model_v1")
+    options = form.get_by_role("listbox").get_by_role("option")
+    expect(options).to_have_count(100)
+    expect(form.get_by_text("100 of 301")).to_be_visible()
+    expect(form.locator(".comfynb-choose-note").get_by_text("not on PC2").first).to_be_visible()
+    book.screenshots("template-filter", form)
+    box.fill("v101")
+    box.press("ArrowDown")
+    box.press("Enter")
+    expect(box).to_have_value("models/model_v101.safetensors")
+    expect(form.locator(".comfynb-note").get_by_text("not on PC2")).to_be_visible()
+
+    # A picture is uploaded and shows itself.
+    field = form.locator(".comfynb-field", has=form.page.get_by_label(image, exact=True)).first
+    picture = Image.radial_gradient("L").resize((640, 480))
+    out = io.BytesIO()
+    Image.merge("RGB", [picture, picture.rotate(90).resize((640, 480)), picture]).save(out, "PNG")
+    field.locator("input[type=file]").set_input_files(
+        {"name": "reference.png", "mimeType": "image/png", "buffer": out.getvalue()}
+    )
+    expect(field.locator(".comfynb-thumb img")).to_be_visible()
+    expect(field.get_by_text("640 × 480")).to_be_visible()
+
+    # A wrong value is shown wrong before Run.
+    number = form.get_by_label(whole, exact=True)
+    number.fill("-5")
+    expect(form.get_by_text(f"{whole} cannot be -5")).to_be_visible()
+    expect(form.get_by_role("button", name="Run")).to_be_disabled()
+    book.screenshots("template-wrong", form)
+    field = form.locator(".comfynb-field", has=form.page.get_by_label(whole, exact=True)).first
+    field.get_by_role("button", name="Back to the default").click()
+    expect(form.get_by_role("button", name="Run")).to_be_enabled()
+
+    # A new name in the editor is in the form at once, and what was typed stays.
+    name = editor.get_by_label("Name").nth(1)
+    name.fill("The model")
+    name.press("Enter")
+    expect(form.get_by_role("combobox", name="The model", exact=True)).to_have_value(
+        "models/model_v101.safetensors"
+    )
+    group = editor.get_by_label("Group").nth(1)
+    group.fill("Files")
+    group.press("Enter")
+    expect(form.get_by_role("button", name="Files (1)")).to_be_visible()
+
+    # Presets.
+    form.get_by_placeholder("a name to save as").fill("mine")
+    form.get_by_role("button", name="Save", exact=True).click()
+    expect(form.get_by_text("saved", exact=True)).to_be_visible()
+    form.get_by_role("button", name="Reset all").click()
+    preset = form.get_by_label("Preset", exact=True)
+    preset.select_option("choose one")
+    preset.select_option("mine")
+    expect(form.get_by_role("combobox", name="The model", exact=True)).to_have_value(
+        "models/model_v101.safetensors"
+    )
+    book.screenshots("template-presets", form)
     assert book.page_errors == []
