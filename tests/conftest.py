@@ -17,7 +17,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("COMFYNB_SHARED", REPO.parent / "shared"))
-SERVER = os.environ.get("COMFYNB_TEST_URL")
+SERVER = os.environ.get("COMFYNB_TEST_URL") or os.environ.get("COMFYNB_TEST_URLS")
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 # `make test` must give the same answer twice; whoever calls pytest looks for new examples.

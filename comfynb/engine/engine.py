@@ -22,6 +22,7 @@ from comfynb.engine.graph.runner import GraphRunner
 from comfynb.engine.graph.titles import title_of
 from comfynb.engine.host import LoopHost
 from comfynb.engine.live import Asker, LiveJob
+from comfynb.engine.noting import Noting
 from comfynb.engine.outputs import OutputFolder
 from comfynb.engine.plan import make_task
 from comfynb.engine.recovery import Recovered, Recovery
@@ -57,8 +58,6 @@ PATIENCE: Final = 60.0
 """Seconds that a prompt waits for a backend that went away while another could run it."""
 GONE_PATIENCE: Final = 3.0
 """The same where nobody listens any more: the process is gone, and its queue with it."""
-NOTE: Final = 0.5
-"""Seconds between two times that the states of prompts are stored."""
 FEW: Final = 4
 """Up to so many prompts out, each ending is recorded by itself and at once."""
 _KINDS: Final = frozenset({"recalled", "out of memory"})
@@ -107,6 +106,7 @@ class Engine:
             base=Path.cwd(),
             ledger=output_root.with_name("deliveries"),
         )
+        self._noting = Noting(self._desk, self._journal, graphs, self.spawn)
         self._closer = Closer(
             self._journal,
             busy=lambda: len(self._desk.flying) > FEW,
@@ -684,7 +684,6 @@ class Engine:
             self._ticker = self.spawn(self._tick(), "ticker")
 
     async def _tick(self) -> None:
-        noted = time.monotonic()
         while self._active or self._watchers:
             await asyncio.sleep(TICK)
             for live in list(self._active.values()):
@@ -694,38 +693,15 @@ class Engine:
             if self._backends_dirty:
                 self._backends_dirty = False
                 self._tell_backends()
-            if time.monotonic() - noted > NOTE:
-                noted = time.monotonic()
-                self._note_states(noted)
+            self._noting.note(time.monotonic())
 
     def _ask_again(self) -> None:
         """Give backends another chance that had nothing to do, or were set aside, a moment ago."""
+        again = self._desk.scheduler.reconsider()
         for backend in self._backends.values():
-            if backend.guard.aside or backend.id in self._desk.scheduler.declined:
+            if backend.guard.aside or backend.id in again:
                 self.pump(backend)
         self._recall()
-
-    def _note_states(self, now: float) -> None:
-        """Store how far prompts have come that take longer than a moment.
-
-        What a kernel killed before this does not find in the store, it finds on the server.
-        """
-        sent, started = [], []
-        for _, flight in self._desk.flying.values():
-            if flight.noted is not flight.state and now - flight.sent_at > NOTE:
-                flight.noted = flight.state
-                if flight.state is PromptStatus.QUEUED:
-                    sent.append(flight.prompt_id)
-                elif flight.state is PromptStatus.RUNNING:
-                    started.append(flight.prompt_id)
-        if sent:
-            self.spawn(self._wait_for(self._journal.prompts_sent(sent)), "note what is queued")
-        if started:
-            self.spawn(self._wait_for(self._journal.prompts_started(started)), "note what runs")
-
-    @staticmethod
-    async def _wait_for(pending: Awaitable[Any]) -> None:
-        await pending
 
     def _tell_backends(self) -> None:
         if not self._watchers:

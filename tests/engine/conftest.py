@@ -1,6 +1,8 @@
 """An engine with backends, each test on a store of its own.
 
-The backends are two sandboxes, or twice the real server that COMFYNB_TEST_URL names.
+The backends are two sandboxes, or the real servers that COMFYNB_TEST_URLS names, divided by spaces
+(or COMFYNB_TEST_URL;
+one server is taken twice).
 """
 
 import asyncio
@@ -29,7 +31,10 @@ from comfynb.models import (
 from comfynb.sandbox import Sandbox
 from comfynb.store import open_store
 
-REAL_SERVER = os.environ.get("COMFYNB_TEST_URL")
+REAL_SERVERS = (
+    os.environ.get("COMFYNB_TEST_URLS") or os.environ.get("COMFYNB_TEST_URL") or ""
+).split()
+REAL_SERVER = REAL_SERVERS[0] if REAL_SERVERS else None
 # A real server outlives the tests: what an earlier run made is still in its cache.
 COLORS = itertools.count(random.randrange(0xF00000) if REAL_SERVER else 1)
 LAB_CLASSES = ("LabLoader", "LabSampler", "LabFail")
@@ -58,7 +63,7 @@ class Server:
 
 
 class RealServer:
-    """The server that COMFYNB_TEST_URL names: it has no fault switches and no statistics."""
+    """A server that COMFYNB_TEST_URLS names: it has no fault switches and no statistics."""
 
     def __init__(self, url: str):
         self.url = url
@@ -169,8 +174,8 @@ async def a_kernel(folder: Path):
 def both_servers():
     """Two sandbox processes for the whole run, or the real server twice."""
     if REAL_SERVER:
-        server = RealServer(REAL_SERVER)
-        yield server, server
+        servers = [RealServer(url) for url in REAL_SERVERS[:2]]
+        yield servers[0], servers[-1]
         return
     with Sandbox() as one, Sandbox(version="0.3.64") as two:
         yield Server(one), Server(two)
@@ -191,7 +196,8 @@ def missing_classes():
     """The bench's node classes that the real server does not have."""
     if not REAL_SERVER:
         return []
-    return asyncio.run(RealServer(REAL_SERVER).lacks(LAB_CLASSES))
+    lacking = (asyncio.run(RealServer(url).lacks(LAB_CLASSES)) for url in REAL_SERVERS[:2])
+    return sorted(set().union(*lacking))
 
 
 @pytest.fixture

@@ -604,6 +604,29 @@ async def test_an_answer_outlives_its_kernel(two, kinds, g, look, until):
     assert look.one(again, "a").status is DONE
 
 
+# While it runs ----------------------------------------------------------------------------------
+
+
+async def test_how_far_each_node_has_come_is_kept(two, kinds, g, look, until):
+    g.workflow("slow")
+    g.workflow("after")
+    g.connect("slow.done", "after.trigger")
+    live = await two.start(g, {"slow": kinds.slow(), "after": kinds.paint()})
+    await until(live, lambda _: look.one(live, "slow").current_step)
+    await two.kernel.store.journal.record_events([])  # behind whatever is to be stored by now
+    stored = {e.canvas_node_id: e for e in (await two.kernel.stored(live)).node_executions}
+    assert stored["slow"].status is JobStatus.RUNNING
+    assert stored["slow"].current_step.startswith("Sampler: ")
+    assert 0 < stored["slow"].progress < 100
+    assert stored["slow"].started_at is not None
+    assert stored["after"].status is JobStatus.PENDING
+    views = {node.canvas_node_id: node for node in live.view.nodes}
+    assert views["slow"].step.startswith("Sampler: ")
+    assert views["slow"].backend in {"one", "two"}
+    two.engine.cancel(live)
+    await two.end(live)
+
+
 # Pause, cancel, retry, recovery -----------------------------------------------------------------
 
 

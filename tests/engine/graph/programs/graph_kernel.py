@@ -1,14 +1,19 @@
-"""A kernel in a process of its own: picks up what is left, runs one more graph of twelve nodes.
+"""Kernels, each in a process of its own, that run graphs of twelve nodes and are killed.
 
-graph_kernel.py STORE run FIRST_COLOUR URL URL URL    until all jobs have ended
-graph_kernel.py STORE report                          prints what is stored
+graph_kernel.py STORE URL URL URL, and on stdin one line for each kernel: where it dies, or "never".
+
+Each kernel begins one more graph, picks up what is left in the store, and waits for all. They are
+forked from a process that has imported everything and opened nothing: importing takes longer than
+what is tested. Prints a line for each kernel, how it ended, and at last what is stored.
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
 from comfynb import Workbench
+from comfynb.engine import crashpoints
 from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.graph.job import make_graph_job
 from comfynb.engine.graph.ports import workflow_ports
@@ -176,20 +181,33 @@ def report(workbench):
     }
 
 
-def main():
-    store, action, *arguments = sys.argv[1:]
+def run(store, colour, urls):
+    """A kernel's life."""
     workbench = Workbench(store, resume=False)
-    if action == "run":
-        colour, *urls = arguments
-        if not len(workbench.backends):
-            for url in urls:
-                workbench.backends.add(url)
-        workbench.resume().wait()
-        submit(workbench, int(colour))
-        for job in workbench.jobs.last(1000):
-            job.wait()
+    if not len(workbench.backends):
+        for url in urls:
+            workbench.backends.add(url)
+    submit(workbench, colour)
+    workbench.resume().wait()
+    for job in workbench.jobs.last(1000):
+        job.wait()
     print(json.dumps(report(workbench)), flush=True)
     workbench.close()
+
+
+def main():
+    store, *urls = sys.argv[1:]
+    for number, line in enumerate(sys.stdin):
+        moment = line.strip()
+        child = os.fork()
+        if child == 0:
+            if moment != "never":
+                crashpoints._name, _, times = moment.partition(":")
+                crashpoints._left = int(times)
+            run(store, 1 + 3 * number, urls)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        print("ended", moment, os.waitstatus_to_exitcode(status), flush=True)
 
 
 main()
