@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from importlib import resources
 from typing import Any
 
 from comfynb.engine.sweeps.views import BackendShare, PointView, SweepView
 from comfynb.models import JobStatus, SweepStatus
 from comfynb.widgets.markup import duration, esc, number, one_line, user
 from comfynb.widgets.tables import Cell, StaticTable
-from comfynb.widgets.theme import chip, look
+from comfynb.widgets.theme import chip, look, styled
 
 __all__ = [
     "cost",
@@ -19,7 +21,9 @@ __all__ = [
     "shares_table",
     "short_value",
     "sweep_line",
+    "sweep_styled",
     "sweeps_table",
+    "total_bar",
 ]
 
 _ORDER = (
@@ -111,6 +115,19 @@ def head_html(view: SweepView) -> str:
     )
 
 
+def total_bar(view: SweepView) -> str:
+    """How much of it is how, as one bar; the words stand beside it."""
+    total = max(len(view.points), 1)
+    parts = "".join(
+        f'<i class="{look(status).css_class}" title="{view.counts[status]} {look(status).word}"'
+        f' style="width:{100 * view.counts[status] / total:.3f}%"></i>'
+        for status in _ORDER
+        if view.counts.get(status)
+    )
+    label = esc(f"{view.ended} of {len(view.points)} points have ended: {count_words(view)}")
+    return f'<div class="comfynb-sweep-total" role="img" aria-label="{label}">{parts}</div>'
+
+
 def shares_table(shares: Sequence[BackendShare]) -> StaticTable:
     """What each backend did, and what a point costs there."""
     return StaticTable(
@@ -128,6 +145,16 @@ def shares_table(shares: Sequence[BackendShare]) -> StaticTable:
         empty="no backend has begun yet",
         limit=200,
     )
+
+
+@cache
+def _css() -> str:
+    return (resources.files("comfynb.widgets") / "static" / "sweep.css").read_text("utf-8")
+
+
+def sweep_styled(body: str) -> str:
+    """``body`` with the style sheets: static HTML that needs nothing else."""
+    return f"<style>{_css()}</style>{styled(body)}"
 
 
 def sweeps_table(rows: Iterable[Sequence[Any]]) -> StaticTable:

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, overload
 
-from comfynb.engine.sweeps import PointView, SweepView, Where
+from comfynb.engine.sweeps import PointTable, PointView, SweepView, Where, point_table
 from comfynb.errors import InvalidValue, NotFound, UsageError
 from comfynb.models import (
     FallbackStrategy,
@@ -15,7 +15,9 @@ from comfynb.models import (
 )
 from comfynb.store.sweeps import JobRow, PictureRow, PointRow, SweepJournal
 from comfynb.widgets import mimebundle, shared_view
+from comfynb.widgets.sweep_comparison import SweepComparison
 from comfynb.widgets.sweep_grid import SweepGrid
+from comfynb.widgets.sweep_plot import SweepPlot, points_frame
 from comfynb.widgets.sweep_text import sweep_line, sweeps_table
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.jobs import JobHandle, StoppedWaiting
@@ -235,6 +237,54 @@ class Sweep(Sequence[PointView]):
             retry=lambda: run.steer_soon(SweepStatus.RUNNING, retry=True),
             rate=run.rate,
         )
+
+    def grid(
+        self,
+        rows: str | None = None,
+        columns: str | None = None,
+        *,
+        where: Where | Mapping[str, Any] | None = None,
+    ) -> SweepComparison:
+        """A table of pictures, live: one axis downwards, one across; the first two by default.
+
+        ``where`` keeps some points: ``"steps == 20"``, a function, or ``{"steps": 20}``. A cell
+        with several points shows the first; enlarge it to see the others. ``.to_png(path)`` and
+        ``.to_html(path)`` write it into a file.
+
+        Raises:
+            NotFound: there is no such axis; the message lists them.
+        """
+
+        def arrange(view: SweepView) -> PointTable:
+            return point_table(view.points, view.axes, rows, columns, where)
+
+        return SweepComparison(self._run, arrange, rate=self._run.rate)
+
+    def to_df(self) -> Any:
+        """A pandas DataFrame with a row for each point: its values, and what became of it.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        return points_frame(self.view)
+
+    def plot(
+        self,
+        x: str | None = None,
+        y: str | None = None,
+        *,
+        color: str | None = None,
+        kind: str | None = None,
+    ) -> SweepPlot:
+        """A plot of points: axes, ``score``, ``rating``, ``seconds`` against one another.
+
+        Without ``x`` all parameters are drawn as parallel coordinates. ``kind`` is "scatter",
+        "line" (means with their ranges) or "parallel".
+
+        Raises:
+            NotFound: no point has such a value.
+        """
+        return SweepPlot(self.view, x, y, color=color, kind=kind)
 
     def __repr__(self) -> str:
         return f"<Sweep {sweep_line(self.view)}>"

@@ -19,6 +19,7 @@ from comfynb.engine.sweeps.samplers import (
     uniform,
     unit,
 )
+from comfynb.engine.sweeps.table import PointTable, point_table
 from comfynb.engine.sweeps.views import BackendShare, PictureView, PointView, SweepView
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "LogUniform",
     "Pace",
     "PictureView",
+    "PointTable",
     "PointView",
     "PromptHasher",
     "Sampler",
@@ -46,6 +48,7 @@ __all__ = [
     "make_groups",
     "make_samples",
     "parse_range",
+    "point_table",
     "server_signature",
     "submission_order",
     "uniform",
