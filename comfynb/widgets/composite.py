@@ -79,13 +79,20 @@ def set_class(widget: ipywidgets.DOMWidget, name: str, on: bool) -> None:
 
 
 def close_tree(widget: ipywidgets.Widget) -> None:
-    """Close ``widget`` and every widget it holds (children, layout, style), but no shared style."""
+    """Close ``widget`` and every widget it holds (children, layout, style), but none that is shared.
+
+    Shared are the style sheet, and what all widgets of a class have by default: ipycanvas draws on
+    every canvas through one such widget.
+    """
     if widget is style_sheet() or widget.comm is None:
         return
     # Parts of a composite that are not on show at the moment are only among its attributes.
     held = [one for one in vars(widget).values() if isinstance(one, ipywidgets.Widget)]
+    traits = widget.traits()
     for name in widget.keys:
         value = getattr(widget, name)
+        if value is traits[name].default_value:
+            continue
         if isinstance(value, ipywidgets.Widget):
             held.append(value)
         elif isinstance(value, list | tuple):

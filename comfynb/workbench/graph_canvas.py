@@ -166,7 +166,8 @@ class GraphCanvas:
 
     def _save(self) -> None:
         self._saving = None
-        self._workbench.host.start(self._graph.save_soon(), f"save {self._graph.name}")
+        if self._workbench.host.usable:  # nobody stores anything after wb.close()
+            self._workbench.host.start(self._graph.save_soon(), f"save {self._graph.name}")
 
     def _run(self, _: CanvasLayout) -> JobRow:
         job: JobHandle = self._graph.run()

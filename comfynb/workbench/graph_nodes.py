@@ -8,6 +8,7 @@ from comfynb.engine.graph import WorkflowPorts, find_input, find_output, ports_o
 from comfynb.engine.views import PortsView, PortView
 from comfynb.errors import NotFound, UsageError
 from comfynb.models import CanvasNode, DataType, FallbackStrategy, NodeType
+from comfynb.widgets.markup import one_line
 
 if TYPE_CHECKING:
     from comfynb.workbench.graphs import Graph
@@ -235,7 +236,8 @@ class GraphNode:
         if not self.graph.has_node(self.id):
             return "<GraphNode that was deleted>"
         where = f" on {self.backend}" if self.backend else ""
-        return f"<{self.node_type.value} {self.title}{where}; {self._ports_in_words()}>"
+        text = f"{self.node_type.value} {self.title}{where}; {self._ports_in_words()}"
+        return f"<{one_line(text, 1000)}>"
 
 
 def _listed(names: list[str], most: int = 20) -> str:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from comfynb.engine.graph.config import DEFAULT_PATTERN
 from comfynb.models import CanvasNode, NodeType
+from comfynb.widgets.markup import one_line
 
 if TYPE_CHECKING:
     from comfynb.workbench.graph import Graph
@@ -14,9 +15,11 @@ __all__ = ["count_of", "graph_text"]
 def graph_text(graph: "Graph") -> str:
     """A line for each node and each connection."""
     layout = graph.model.current
-    titles = {node.id: title for title, node in graph.nodes.items()}
-    lines = [f"<Graph {graph.name}: {count_of(len(graph), 'node')}>"]
-    lines += [f"  {titles[node.id]}: {_summary(graph, node)}" for node in layout.nodes]
+    titles = {node.id: one_line(title, 80) for title, node in graph.nodes.items()}
+    lines = [f"<Graph {one_line(graph.name, 80)}: {count_of(len(graph), 'node')}>"]
+    lines += [
+        f"  {titles[node.id]}: {one_line(_summary(graph, node), 200)}" for node in layout.nodes
+    ]
     lines += [
         f"  {titles.get(one.source_node_id, '?')}.{one.source_port} >> "
         f"{titles.get(one.target_node_id, '?')}.{one.target_port}"

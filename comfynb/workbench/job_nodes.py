@@ -11,6 +11,7 @@ from comfynb.errors import NotFound
 from comfynb.models import JobStatus, NodeType, utcnow
 from comfynb.widgets import StaticTable
 from comfynb.widgets.job_nodes_text import node_rows
+from comfynb.widgets.markup import one_line
 from comfynb.workbench.outputs import Outputs
 
 __all__ = ["JobNode", "JobNodes"]
@@ -126,7 +127,8 @@ class JobNode:
         view = self.view
         where = f" on {view.backend}" if view.backend else ""
         what = view.error or view.step or ""
-        return f"<{view.title}: {view.status.value}{where}{f', {what}' if what else ''}>"
+        text = f"{view.title}: {view.status.value}{where}{f', {what}' if what else ''}"
+        return f"<{one_line(text, 400)}>"
 
 
 class JobNodes(Mapping[str, JobNode]):

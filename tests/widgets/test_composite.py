@@ -1,5 +1,6 @@
 from typing import Any
 
+import ipycanvas
 import ipywidgets
 import pytest
 
@@ -89,3 +90,14 @@ def test_no_widget_displays_itself_its_own_way() -> None:
     widget = html()
     close_tree(widget)
     assert widget.comm is None
+
+
+def test_what_all_canvases_share_outlives_one_of_them() -> None:
+    one = ipycanvas.Canvas()
+    shared = one._canvas_manager
+    close_tree(ipywidgets.VBox([one]))
+    assert one.comm is None
+    assert shared.comm is not None
+    other = ipycanvas.Canvas()
+    assert other._canvas_manager is shared
+    close_tree(other)

@@ -1,0 +1,135 @@
+"""What a canvas asks of a Workbench, and what its edits do to graph and store."""
+
+import asyncio
+
+import pytest
+
+from comfynb import Workbench
+from comfynb.engine.views import PortsView
+from comfynb.models import CanvasLayout, CanvasNode, JobStatus, NodeType, Project
+from comfynb.widgets import JobRow
+from comfynb.widgets.node_form import NodeForm
+from comfynb.workbench import graph_canvas
+from comfynb.workbench.graph_canvas import GraphCanvas
+
+
+@pytest.fixture
+async def lab(tmp_path, sandbox, portrait):
+    """A Workbench on a loop, and its graph: seed >> portrait >> results."""
+    async with Workbench("lab.duckdb") as wb:
+        wb.backends.add(sandbox.url, name="one")
+        graph = wb.graphs.new("portraits")
+        node = graph.workflow(wb.workflows.load(portrait), "sketch", steps=4)
+        graph.input("seed", value=3) >> node.seed
+        node >> graph.output("results")
+        yield wb, graph
+        assert wb.problems == []
+
+
+def record(graph, title):
+    return graph[title].node
+
+
+async def test_a_selected_workflow_has_its_parameters_as_a_form(lab):
+    wb, graph = lab
+    canvas = GraphCanvas(wb, graph)
+    edits = []
+    form = canvas._form(record(graph, "sketch"), edits.append)
+    assert isinstance(form, NodeForm)
+    assert form.values["steps"] == 4
+    assert form._run.layout.display == "none"
+    form.field("steps").set(9)
+    assert edits == [{"values": {"steps": 9}}]
+    form.field("steps").set(0)
+    assert len(edits) == 1, "a value that is not allowed was put into the graph"
+    form.field("steps").reset()
+    assert edits[-1] == {"values": None}
+    form.close()
+    assert canvas._form(record(graph, "results"), edits.append) is None
+    strange = record(graph, "sketch").model_copy(update={"workflow_id": "nobody knows it"})
+    assert canvas._form(strange, edits.append) is None
+    canvas.close()
+
+
+async def test_an_unknown_workflow_has_no_data_ports_and_is_named(lab):
+    wb, graph = lab
+    canvas = GraphCanvas(wb, graph)
+    node = CanvasNode(
+        id="x", node_type=NodeType.WORKFLOW, position=(0, 0), workflow_id="nobody knows it"
+    )
+    assert isinstance(canvas._ports(node), PortsView)
+    problems = canvas._check(CanvasLayout(nodes=[node]))
+    assert "nobody knows it" in str(problems[0])
+    canvas.close()
+
+
+async def test_an_edit_on_the_canvas_is_the_graphs_and_stored_by_itself(lab, monkeypatch):
+    wb, graph = lab
+    monkeypatch.setattr(graph_canvas, "SAVE_AFTER", 0.0)
+    saved = asyncio.Event()
+    save_soon = graph.save_soon
+
+    async def watched():
+        await save_soon()
+        saved.set()
+
+    monkeypatch.setattr(graph, "save_soon", watched)
+    graph.save()
+    canvas = graph.canvas()
+    canvas.select(graph["results"].id)
+    canvas.hand.delete()
+    canvas._after()
+    assert [node.title for node in graph] == ["sketch", "seed"]
+    await saved.wait()
+    stored = await wb.store.get(Project, graph.id)
+    assert [node.id for node in stored.canvas_layout.nodes] == [node.id for node in graph]
+    canvas.undo()
+    assert "results" in graph.nodes
+
+
+async def test_run_on_the_canvas_gives_the_jobs_row_and_colours_the_nodes(lab):
+    _, graph = lab
+    graph["sketch"].set(seconds_per_step=0.0, seconds=0.0, steps=2)
+    canvas = graph.canvas()
+    row = canvas._on_run(canvas.canvas_layout)
+    assert isinstance(row, JobRow)
+    await graph.last_job
+    assert graph.last_job.status is JobStatus.COMPLETED
+    assert {state.status for state in canvas._states.values()} == {JobStatus.COMPLETED}
+    assert [button.description for button in row._top.children[1:]] == ["Cancel"]
+
+
+async def test_a_canvas_that_is_shown_later_shows_the_last_job(lab):
+    _, graph = lab
+    graph["sketch"].set(seconds_per_step=0.0, seconds=0.0, steps=2)
+    job = graph.run()
+    await job
+    canvas = graph.canvas()
+    assert len(canvas._states) == 3
+    canvas.close()
+    assert graph.canvas() is not canvas
+
+
+async def test_code_that_changes_the_graph_changes_the_canvas_as_one_edit(lab):
+    _, graph = lab
+    canvas = graph.canvas()
+    graph["sketch"].set(title="drawing")
+    titles = {node.config.get("name") for node in canvas.canvas_layout.nodes}
+    assert "drawing" in titles
+    canvas.undo()
+    assert "sketch" in graph.nodes
+
+
+def test_without_an_answering_backend_the_ports_are_guessed_once(tmp_path, portrait, sandbox):
+    with Workbench(tmp_path / "lab.duckdb") as wb:
+        wb.backends.add(sandbox.url, name="one")
+        graph = wb.graphs.new("portraits")
+        workflow = wb.workflows.load(portrait)
+        graph.workflow(workflow, "sketch")
+        graph.save()
+        wb.backends.remove("one")
+        wb.graphs.learn(workflow)
+        first = wb.graphs.ports_of(workflow.id)
+        assert first is not None
+        assert wb.graphs.ports_of(workflow.id) is first
+        assert [port.name for port in first.outputs]
