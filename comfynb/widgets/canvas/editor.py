@@ -49,7 +49,7 @@ from comfynb.widgets.canvas.scene import Scene
 from comfynb.widgets.canvas.screen import Screen
 from comfynb.widgets.canvas.surface import Palette
 from comfynb.widgets.canvas.svg import to_svg
-from comfynb.widgets.composite import Composite, html, icon_button
+from comfynb.widgets.composite import Composite, close_tree, html, icon_button
 from comfynb.widgets.live import call, current_loop
 from comfynb.widgets.markup import esc, one_line, user
 from comfynb.widgets.thumbnails import data_uri
@@ -102,6 +102,7 @@ class CanvasEditor(Composite):
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._fit_first = layout.viewport == type(layout.viewport)()
         self._map_on = True
+        self._pressed_at = 0.0
 
         self.scene = Scene(layout, ports=ports, title=title, compatible=compatible)
         tell = Callbacks(
@@ -338,6 +339,13 @@ class CanvasEditor(Composite):
         x, y = float(event.get("relativeX", 0)), float(event.get("relativeY", 0))
         ctrl = bool(event.get("ctrlKey") or event.get("metaKey"))
         keys = Keys(bool(event.get("shiftKey")), ctrl, bool(event.get("altKey")))
+        # A move is held back by the throttle, a press is not: one from before the press may come
+        # after it, and would say that no button is down.
+        when = float(event.get("timeStamp") or 0.0)
+        if event.get("event") in {"mousedown", "mouseup"}:
+            self._pressed_at = when
+        elif event.get("event") == "mousemove" and when < self._pressed_at:
+            return
         try:
             match event.get("event"):
                 case "mousemove":
@@ -822,8 +830,7 @@ class CanvasEditor(Composite):
             self._pictures.close()
             self._screen.close()
             for one in (self._left, self._right):
-                one.close()
-            self._palette.close()
+                close_tree(one)
         super().close()
 
 

@@ -287,7 +287,7 @@ class Geometry:
     def edges_in(self, ends: Floats, rect: Rect) -> Bools:
         """Which connections may touch a rectangle: their curves' boxes do."""
         x0, y0, x1, y1 = ends[:, 0], ends[:, 1], ends[:, 2], ends[:, 3]
-        loop = np.where(x1 < x0, 260.0, 0.0)
+        loop = np.where(x1 < x0, 260.0, 24.0)  # the control points reach that far
         left, right = np.minimum(x0, x1) - loop, np.maximum(x0, x1) + loop
         seen = (left <= rect.x + rect.width) & (right >= rect.x)
         low, high = np.minimum(y0, y1), np.maximum(y0, y1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import ipycanvas
 
-from comfynb.widgets.canvas.wire import Frame, Stamp
+from comfynb.widgets.canvas.wire import Frame, Stamp, new_canvas
 from comfynb.widgets.live import current_loop, spawn
 from comfynb.widgets.thumbnails import CannotShow, Picture, Target, in_thread, shrink, shrink_file
 
@@ -106,7 +106,7 @@ class Pictures:
     def _sheet(self, slot: int) -> ipycanvas.Canvas:
         number = slot // (COLUMNS * ROWS)
         while len(self._sheets) <= number:
-            sheet = ipycanvas.Canvas(width=COLUMNS * SLOT, height=ROWS * SLOT)
+            sheet = new_canvas(COLUMNS * SLOT, ROWS * SLOT)
             sheet.on_client_ready(self.send_all)
             self._sheets.append(sheet)
         return self._sheets[number]

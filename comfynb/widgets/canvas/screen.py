@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import ipycanvas
 import ipyevents
 import ipywidgets
 
@@ -13,7 +12,7 @@ from comfynb.widgets.canvas.colours import Colours, palette
 from comfynb.widgets.canvas.hand import Dirty
 from comfynb.widgets.canvas.primitives import Primitive
 from comfynb.widgets.canvas.surface import Surface
-from comfynb.widgets.canvas.wire import Frame, Stamp
+from comfynb.widgets.canvas.wire import Frame, Stamp, new_canvas
 from comfynb.widgets.composite import close_tree
 from comfynb.widgets.live import current_loop
 
@@ -67,7 +66,7 @@ class Screen:
         self._last = float("-inf")
         self.shown = 0
         """The number of the last frame that was seen on screen."""
-        self.layers = [ipycanvas.Canvas(width=800, height=height) for _ in LAYERS]
+        self.layers = [new_canvas(800, height) for _ in LAYERS]
         self.surface = Surface(label, self._message)
         self.stage = ipywidgets.Box([*self.layers, self.surface])
         self.stage.layout.height = f"{height}px"

@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+from comfynb.widgets.markup import clean
+
 __all__ = ["clip_to", "text_width"]
 
 # Advance widths in thousandths of the font size, of common user-interface fonts, the wider ones.
@@ -25,7 +27,7 @@ def text_width(text: str, size: float) -> float:
 @lru_cache(maxsize=8192)
 def clip_to(text: str, size: float, width: float) -> str:
     """``text`` on one line, cut with an ellipsis where it would be wider than ``width``."""
-    line = " ".join(text[:400].split())
+    line = " ".join(clean(text[:400]).split())
     if text_width(line, size) <= width:
         return line
     room = (width - text_width("…", size)) * 1000.0 / size

@@ -32,7 +32,7 @@ from comfynb.widgets.canvas.primitives import (
     Texts,
 )
 
-__all__ = ["FONT", "Frame", "Stamp"]
+__all__ = ["FONT", "Frame", "Stamp", "new_canvas"]
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif'
 
@@ -41,6 +41,14 @@ _ATTRIBUTES = ipycanvas.Canvas.ATTRS
 
 Stamp = tuple[Any, float, float, float, float]
 """Where a picture is: a canvas that holds it, and x, y, width, height there, in its pixels."""
+
+
+def new_canvas(width: int, height: int) -> ipycanvas.Canvas:
+    """A canvas, also after ``Widget.close_all()``, which closes what all canvases share."""
+    manager = ipycanvas.canvas._CANVAS_MANAGER  # noqa: SLF001 - see the module's docstring
+    if manager.comm is None:
+        manager.open()
+    return ipycanvas.Canvas(width=width, height=height)
 
 
 class Frame:
@@ -217,7 +225,7 @@ class Frame:
         """Send it, as one message; nothing is sent for a frame without anything in it."""
         manager = ipycanvas.canvas._CANVAS_MANAGER  # noqa: SLF001 - see the module's docstring
         if not self._commands or manager.comm is None:
-            return
+            return  # after Widget.close_all() there is nobody left to draw for
         manager._send_custom(self._commands, self._buffers)  # noqa: SLF001
         # Whoever draws next with ipycanvas's own methods has to say on which canvas.
         manager._current_canvas = None  # noqa: SLF001

@@ -1,0 +1,386 @@
+"""The canvas with 1,000 nodes and 1,500 connections, in a real JupyterLab and a real Chromium.
+
+    python benchmarks/canvas.py [--nodes 1000] [--edges 1500] [--rounds 15]
+
+It compares the kernel's time for a frame with that of a straightforward redraw, which calls
+ipycanvas once for each thing, in turn in the same kernel; and it drags a node with the mouse and
+measures how far the last frame is behind the pointer. Ratios are what to trust: this machine may be
+busy. Limits that are not kept end it with status 1.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from playwright.sync_api import Page, sync_playwright
+
+REPO = Path(__file__).resolve().parent.parent
+
+KERNEL = '''
+import statistics, time
+from ipycanvas import Canvas, hold_canvas
+from canvas_fakes import *
+from comfynb.widgets.canvas.colours import KIND_LOOKS, LIGHT
+from comfynb.widgets.canvas.draw import FULL
+from comfynb.widgets.canvas.geometry import FOOTER, HEADER, TYPES, WIDTH
+from comfynb.widgets.canvas.hand import Dirty
+
+def naive(canvas, e, everything=True):
+    """One call of ipycanvas for each thing, as one would write it first; nothing is left out."""
+    scene, camera, geometry = e.scene, e.hand.camera, e.scene.geometry
+    z = camera.zoom
+    with hold_canvas():
+        canvas.clear()
+        canvas.line_width = 1.5
+        for one in scene.document.connections.values():
+            of = geometry.of
+            edge = of.edge_index[one.id]
+            x0, y0, x1, y1 = (float(v) for v in (
+                geometry.x[of.edge_from[edge]] + of.edge_ends[edge][0],
+                geometry.y[of.edge_from[edge]] + of.edge_ends[edge][1],
+                geometry.x[of.edge_to[edge]] + of.edge_ends[edge][2],
+                geometry.y[of.edge_to[edge]] + of.edge_ends[edge][3]))
+            x0, y0 = camera.to_screen(x0, y0)
+            x1, y1 = camera.to_screen(x1, y1)
+            reach = max(abs(x1 - x0) / 2, 24 * z)
+            canvas.stroke_style = LIGHT["type-" + one.data_type.value]
+            canvas.begin_path()
+            canvas.move_to(x0, y0)
+            canvas.bezier_curve_to(x0 + reach, y0, x1 - reach, y1, x1, y1)
+            canvas.stroke()
+        for node in scene.document.nodes.values():
+            rect = geometry.node_rect(node.id)
+            x, y = camera.to_screen(rect.x, rect.y)
+            w, h = rect.width * z, rect.height * z
+            canvas.fill_style = LIGHT["node"]
+            canvas.fill_rect(x, y, w, h)
+            canvas.fill_style = LIGHT[KIND_LOOKS[node.node_type].colour]
+            canvas.fill_rect(x, y, w, HEADER * z)
+            canvas.stroke_style = LIGHT["border"]
+            canvas.stroke_rect(x, y, w, h)
+            if not everything:
+                continue
+            canvas.fill_style = LIGHT["text"]
+            canvas.font = f"600 {13 * z}px sans-serif"
+            canvas.fill_text(scene.title(node.id), x + 34 * z, y + HEADER * z / 2)
+            canvas.font = f"{11 * z}px sans-serif"
+            canvas.fill_text(e._summary(node), x + 12 * z, y + h - FOOTER * z / 2)
+            ports = scene.ports(node.id)
+            for side, left in ((ports.inputs, x), (ports.outputs, x + w)):
+                for row, port in enumerate(side):
+                    at = y + (HEADER + 6 + (row + 0.5) * 22) * z
+                    canvas.fill_style = LIGHT["type-" + port.data_type.value]
+                    canvas.fill_circle(left, at, 5 * z)
+                    canvas.fill_style = LIGHT["text"]
+                    beside = left + (12 if side is ports.inputs else -60) * z
+                    canvas.fill_text(port.label, beside, at)
+
+def ms(work):
+    begin = time.perf_counter()
+    work()
+    return (time.perf_counter() - begin) * 1000
+
+def frame(e, dirty):
+    e._screen._dirty = dirty
+    return ms(e._screen.draw)
+
+def whole(e, canvas):
+    """Our own full redraw with every word and port of every node, nothing left out."""
+    from comfynb.widgets.canvas.draw import draw_scene
+    from comfynb.widgets.canvas.wire import Frame
+    def work():
+        drawing = draw_scene(e.scene.geometry, e._view(), e._looks(), detail=FULL, cull=False)
+        Frame(LIGHT, 1.0).canvas(canvas).draw(drawing).send()
+    return ms(work)
+'''
+
+SHOW = """
+began = time.perf_counter()
+layout = large({nodes}, {edges})
+text = layout.model_dump_json()
+made = time.perf_counter()
+e = editor(CanvasLayout.model_validate_json(text), check=None)
+loaded = time.perf_counter()
+other = Canvas(width=800, height=500)
+e
+"""
+
+REDRAW = """
+rounds = {"naive": [], "plain": [], "ours": [], "whole": []}
+for _ in range(ROUNDS):
+    rounds["naive"].append(ms(lambda: naive(other, e)))
+    rounds["plain"].append(ms(lambda: naive(other, e, everything=False)))
+    rounds["ours"].append(frame(e, Dirty.ALL))
+    rounds["whole"].append(whole(e, other))
+saved = []
+fit = ms(e.fit)
+save = ms(lambda: saved.append(e.canvas_layout.model_dump_json()))
+assert CanvasLayout.model_validate_json(saved[0]).nodes == layout.nodes
+arrange = ms(e.auto_layout)
+e.undo()
+"""
+
+# A frame costs what its event costs and what the drawing costs, whichever of them come together.
+DRAG = """
+events, frames = [], []
+pointer, draw = e._screen._pointer, e._screen.draw
+def timed_pointer(event):
+    drawn = sum(frames)
+    took = ms(lambda: pointer(event))
+    if event["event"] == "mousemove" and e.hand.mode.name == "DRAG":
+        events.append(took - (sum(frames) - drawn))
+def timed_draw():
+    if e._screen._dirty == Dirty.HAND:
+        frames.append(ms(draw))
+    else:
+        draw()
+e._screen._pointer, e._screen.draw = timed_pointer, timed_draw
+"""
+
+# Counts what is painted on the uppermost canvas that people see, and when the pointer moved.
+WATCH = """(stage) => {
+    const top = stage.querySelectorAll("canvas")[2];
+    window.seen = {frames: [], moves: []};
+    const draw = CanvasRenderingContext2D.prototype.drawImage;
+    CanvasRenderingContext2D.prototype.drawImage = function (...args) {
+        draw.apply(this, args);
+        if (this.canvas === top) {
+            requestAnimationFrame(() => window.seen.frames.push(performance.now()));
+        }
+    };
+    stage.querySelector(".comfynb-surface").addEventListener("mousemove", () =>
+        window.seen.moves.push(performance.now()), {capture: true});
+}"""
+
+
+def chromium() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = os.environ.get("COMFYNB_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        sys.exit("No Chromium here: tests/setup_browser.sh installs one.")
+    return path
+
+
+@contextlib.contextmanager
+def lab(home: Path) -> Iterator[tuple[str, str]]:
+    """A JupyterLab of this environment's; yields its address and token."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    token = secrets.token_hex(16)
+    places = [str(REPO), str(REPO / "tests" / "browser" / "kernel")]
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "PYTHONPATH": os.pathsep.join(places),
+        "JUPYTER_TOKEN": token,
+    }
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser"),
+        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--allow-root"),
+        *(f"--ServerApp.root_dir={home}", "--LabApp.news_url="),
+    ]
+    quiet = home / "settings" / "@jupyterlab" / "apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    process = subprocess.Popen(
+        command, env=environment, cwd=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(300):
+            try:
+                ask = urllib.request.Request(
+                    f"{url}/api/status", headers={"Authorization": f"token {token}"}
+                )
+                with urllib.request.urlopen(ask, timeout=5):
+                    break
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                if process.poll() is not None:
+                    sys.exit("JupyterLab did not start.")
+                time.sleep(0.2)
+        yield url, token
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+EXECUTE = """async (code) => {
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    const future = kernel.requestExecute({code, store_history: false});
+    let text = "", error = null;
+    future.onIOPub = (message) => {
+        if (message.header.msg_type === "stream") text += message.content.text;
+        if (message.header.msg_type === "error") error = message.content.traceback.join("\\n");
+    };
+    await future.done;
+    return [text, error];
+}"""
+
+
+def execute(page: Page, code: str) -> str:
+    """Run code in the notebook's kernel; returns what it printed."""
+    text, error = page.evaluate(EXECUTE, code)
+    if error:
+        sys.exit(error)
+    return str(text)
+
+
+def ask(page: Page, expression: str) -> Any:
+    return json.loads(execute(page, f"import json; print(json.dumps({expression}))"))
+
+
+def open_notebook(page: Page, url: str, token: str, cell: str, folder: Path) -> None:
+    """Open a notebook of one cell, and run it after what it needs."""
+    document = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    document.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(document, folder / "canvas.ipynb")
+    page.goto(f"{url}/lab/tree/canvas.ipynb?token={token}&reset")
+    page.wait_for_function(
+        """() => window.jupyterapp && window.jupyterapp.shell.currentWidget?.sessionContext
+            ?.session?.kernel?.connectionStatus === "connected" """
+    )
+    execute(page, KERNEL)
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    page.locator(".comfynb-surface").scroll_into_view_if_needed()
+
+
+def watch(page: Page) -> None:
+    """From now on, note what the pointer does and what comes of it."""
+    page.locator(".comfynb-stage").evaluate(WATCH)
+    execute(page, DRAG)
+
+
+def drag(page: Page, moves: int) -> dict[str, float]:
+    """Drag a node about with the mouse, and say how the frames came."""
+    rect = "e.scene.geometry.node_rect('n512')"
+    x, y = ask(page, f"(lambda r: e.hand.camera.to_screen(r.x + 100, r.y + 10))({rect})")
+    box = page.locator(".comfynb-surface").bounding_box()
+    assert box is not None
+    left, top = box["x"] + x, box["y"] + y
+    page.mouse.move(left, top)
+    page.mouse.down()
+    page.mouse.move(left + 10, top + 5)
+    page.wait_for_timeout(1500)  # the picture without the dragged node
+    page.evaluate("() => { window.seen.frames = []; window.seen.moves = []; }")
+    for step in range(moves):
+        page.mouse.move(left + 10 + step % 120, top + 5 + step % 37)
+    page.wait_for_timeout(2000)
+    pointer = ask(page, "[*e.hand.pointer]")
+    wanted = [x + 10 + (moves - 1) % 120, y + 5 + (moves - 1) % 37]
+    assert max(abs(a - b) for a, b in zip(pointer, wanted, strict=True)) <= 2, (pointer, wanted)
+    seen = page.evaluate("() => window.seen")
+    page.mouse.up()
+    last = seen["moves"][-1]
+    seconds = (last - seen["moves"][0]) / 1000
+    # A frame is painted once for each canvas that its message names: counted by the screen's clock.
+    frames = sorted({round(one) for one in seen["frames"]})
+    late = [one - last for one in frames if one > last]
+    return {
+        "moves": len(seen["moves"]),
+        "seconds": seconds,
+        "frames": len(frames),
+        "behind": max(late, default=0.0),
+        "after": len(late),
+        "kernel": ask(page, "statistics.median(events) + statistics.median(frames)"),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--nodes", type=int, default=1000)
+    parser.add_argument("--edges", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--moves", type=int, default=150)
+    options = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url, token = stack.enter_context(lab(home))
+        playwright = stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=["--headless", "--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        page.on("dialog", lambda dialog: dialog.accept())
+        show = SHOW.replace("{nodes}", str(options.nodes)).replace("{edges}", str(options.edges))
+        open_notebook(page, url, token, show, home)
+        for _ in range(200):
+            if ask(page, "'e' in globals() and e._screen.shown > 0 and not e._fit_first"):
+                break
+            page.wait_for_timeout(100)
+        execute(page, REDRAW.replace("ROUNDS", str(options.rounds)))
+        took = ask(page, "{k: [statistics.median(v), min(v)] for k, v in rounds.items()}")
+        page.wait_for_timeout(3000)
+        watch(page)
+        dragged = drag(page, options.moves)
+        execute(page, "e.hand.zoom(0.7 / e.hand.camera.zoom); e.select('n512')")
+        execute(page, "e._uncover('n512'); e._after(); events.clear(); frames.clear()")
+        page.wait_for_timeout(2000)
+        near = drag(page, options.moves)
+        times = ask(page, "[(loaded - made) * 1000, fit, save, arrange]")
+        return report(options, took, (dragged, near), times)
+
+
+def report(
+    options: argparse.Namespace,
+    took: dict[str, list[float]],
+    drags: tuple[dict[str, float], dict[str, float]],
+    times: list[float],
+) -> int:
+    naive, plain, ours, whole = (took[key][0] for key in ("naive", "plain", "ours", "whole"))
+    load, fit, save, arrange = times
+    print(f"{options.nodes} nodes, {options.edges} connections; medians of {options.rounds}, in ms")
+    print(
+        f"  load from JSON and show {load:.0f}, fit {fit:.1f}, save to JSON {save:.0f}, "
+        f"arrange {arrange:.0f}"
+    )
+    print("kernel time of a full redraw, the whole graph in view")
+    print(f"  A  one call for each thing           {naive:8.2f}")
+    print(f"  B  one call for each box and curve   {plain:8.2f}   (no words, no ports)")
+    print(f"  ours, with every word and port       {whole:8.2f}   1/{naive / whole:.0f} of A")
+    print(
+        f"  ours, as it is used                  {ours:8.2f}   1/{naive / ours:.0f} of A, "
+        f"1/{plain / ours:.0f} of B"
+    )
+    kept = {"a full redraw takes at most 1/20 of A": naive / ours >= 20}
+    for words, drag in zip(("the whole graph in view", "at a zoom of 70 %"), drags, strict=True):
+        kernel, moves, seconds = drag["kernel"], drag["moves"], drag["seconds"]
+        print(f"dragging a node with the mouse, {words}: {moves:.0f} moves in {seconds:.1f} s")
+        print(
+            f"  kernel time of a frame               {kernel:8.2f}   1/{naive / kernel:.0f} of A, "
+            f"1/{plain / kernel:.0f} of B"
+        )
+        print(
+            f"  {drag['frames']:.0f} frames, the last one {drag['behind']:.0f} ms behind the "
+            f"pointer; {drag['after']:.0f} came after the last move"
+        )
+        kept[f"a drag frame takes at most 1/100 of A, {words}"] = naive / kernel >= 100
+        kept[f"the last frame is at most 150 ms behind, {words}"] = drag["behind"] <= 150
+        kept[f"no backlog: at most 4 frames after the last move, {words}"] = drag["after"] <= 4
+    for words, held in kept.items():
+        print(f"{'kept' if held else 'NOT KEPT'}: {words}")
+    return 0 if all(kept.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
