@@ -79,7 +79,7 @@ def set_class(widget: ipywidgets.DOMWidget, name: str, on: bool) -> None:
 
 
 def close_tree(widget: ipywidgets.Widget) -> None:
-    """Close ``widget`` and every widget it holds (children, layout, style), but none that is shared.
+    """Close ``widget`` and every widget it holds (children, layout, style), but nothing shared.
 
     Shared are the style sheet, and what all widgets of a class have by default: ipycanvas draws on
     every canvas through one such widget.

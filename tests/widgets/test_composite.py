@@ -93,8 +93,10 @@ def test_no_widget_displays_itself_its_own_way() -> None:
 
 
 def test_what_all_canvases_share_outlives_one_of_them() -> None:
+    shared = ipycanvas.Canvas._canvas_manager.default_value
+    shared.open()  # other tests close all there is
     one = ipycanvas.Canvas()
-    shared = one._canvas_manager
+    assert one._canvas_manager is shared
     close_tree(ipywidgets.VBox([one]))
     assert one.comm is None
     assert shared.comm is not None
