@@ -8,16 +8,17 @@ from graphlib import CycleError, TopologicalSorter
 from comfynb.engine.graph.config import config_problems
 from comfynb.engine.graph.ports import (
     TRIGGER,
+    NodePorts,
     WorkflowPorts,
     compatible,
-    find_input,
-    find_output,
-    ports_of,
 )
 from comfynb.engine.graph.titles import title_of
 from comfynb.models import CanvasConnection, CanvasLayout, CanvasNode, DataType, NodeType
 
 __all__ = ["GraphProblem", "check_connection", "check_graph"]
+
+
+_PASSING = frozenset({NodeType.CONDITION, NodeType.FANOUT, NodeType.MERGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,18 @@ class _Check:
             title = title_of(node)
             seen[title] += 1
             self._titles[node.id] = title if names[title] == 1 else f"{title} ({seen[title]})"
-        self._types: dict[tuple[str, str], DataType] = {}
+        self._ports = {
+            node.id: NodePorts(node, workflows.get(node.workflow_id or "")) for node in layout.nodes
+        }
+        self._into: dict[str, list[CanvasConnection]] = {}
+        for connection in layout.connections:
+            self._into.setdefault(connection.target_node_id, []).append(connection)
+        self._before: dict[str, set[str]] = {node_id: set() for node_id in self._nodes}
+        for connection in layout.connections:
+            if {connection.source_node_id, connection.target_node_id} <= self._nodes.keys():
+                self._before[connection.target_node_id].add(connection.source_node_id)
+        self._passed: dict[str, DataType] = {}
+        self._pass_on()
 
     def problems(self) -> Iterator[GraphProblem]:
         if not self._layout.nodes:
@@ -77,11 +89,8 @@ class _Check:
         yield from self.crowded()
         yield from self.cycle()
 
-    def _ports(self, node: CanvasNode) -> WorkflowPorts | None:
-        return self._workflows.get(node.workflow_id or "")
-
     def _is_unknown(self, node: CanvasNode) -> bool:
-        missing = node.node_type is NodeType.WORKFLOW and self._ports(node) is None
+        missing = node.node_type is NodeType.WORKFLOW and node.workflow_id not in self._workflows
         return missing and "ports" not in node.config
 
     def _node(self, node: CanvasNode) -> Iterator[GraphProblem]:
@@ -99,12 +108,11 @@ class _Check:
             yield GraphProblem(node.id, None, f"{title} {message}")
         connected = {
             found.name
-            for connection in self._layout.connections
-            if connection.target_node_id == node.id
-            and connection.source_node_id in self._nodes
-            and (found := find_input(node, self._ports(node), connection.target_port))
+            for connection in self._into.get(node.id, ())
+            if connection.source_node_id in self._nodes
+            and (found := self._ports[node.id].input(connection.target_port))
         }
-        for port in ports_of(node, self._ports(node)).inputs:
+        for port in self._ports[node.id].view.inputs:
             if port.required and port.name not in connected:
                 yield GraphProblem(
                     node.id, None, f'{title}: nothing is connected to its input "{port.label}".'
@@ -125,8 +133,8 @@ class _Check:
         source, target = ends
         if any(self._is_unknown(end) for end in ends):
             return  # the workflow itself is unknown: that is said once, of the node
-        out = find_output(source, self._ports(source), connection.source_port)
-        into = find_input(target, self._ports(target), connection.target_port)
+        out = self._ports[source.id].output(connection.source_port)
+        into = self._ports[target.id].input(connection.target_port)
         for node, port, name, what in (
             (source, out, connection.source_port, "output"),
             (target, into, connection.target_port, "input"),
@@ -135,7 +143,7 @@ class _Check:
                 yield self._unknown_port(node, name, what, connection)
         if out is None or into is None:
             return
-        flowing = self._type(source.id, out.name, frozenset())
+        flowing = self._type(source.id, out.name)
         if not compatible(flowing, into.data_type):
             yield GraphProblem(
                 target.id,
@@ -147,7 +155,7 @@ class _Check:
     def _unknown_port(
         self, node: CanvasNode, name: str, what: str, connection: CanvasConnection
     ) -> GraphProblem:
-        ports = ports_of(node, self._ports(node))
+        ports = self._ports[node.id].view
         known = [port.name for port in (ports.outputs if what == "output" else ports.inputs)]
         there = f"it has {', '.join(known)}" if known else "it has none"
         return GraphProblem(
@@ -156,24 +164,27 @@ class _Check:
             f"{self._titles[node.id]} has no {what} {name!r:.80}: {there}.",
         )
 
-    def _type(self, node_id: str, port: str, seen: frozenset[str]) -> DataType:
+    def _type(self, node_id: str, port: str) -> DataType:
         """What leaves a port; nodes that only pass on give what they get."""
-        node = self._nodes[node_id]
-        found = find_output(node, self._ports(node), port)
-        declared = found.data_type if found is not None else DataType.ANY
-        passing = node.node_type in {NodeType.CONDITION, NodeType.FANOUT, NodeType.MERGE}
-        if not passing or node_id in seen:
-            return declared
-        if (node_id, port) not in self._types:
-            types = {
-                self._type(c.source_node_id, c.source_port, seen | {node_id})
-                for c in self._layout.connections
-                if c.target_node_id == node_id
-                and c.target_port != TRIGGER
-                and c.source_node_id in self._nodes
-            }
-            self._types[node_id, port] = types.pop() if len(types) == 1 else DataType.ANY
-        return self._types[node_id, port]
+        if node_id in self._passed:
+            return self._passed[node_id]
+        found = self._ports[node_id].output(port)
+        return found.data_type if found is not None else DataType.ANY
+
+    def _pass_on(self) -> None:
+        """Find what the nodes give that only pass on; in a circle nothing is known of them."""
+        try:
+            order = list(TopologicalSorter(self._before).static_order())
+        except CycleError:
+            return
+        for node_id in order:
+            if self._nodes[node_id].node_type in _PASSING:
+                types = {
+                    self._type(c.source_node_id, c.source_port)
+                    for c in self._into.get(node_id, ())
+                    if c.target_port != TRIGGER and c.source_node_id in self._nodes
+                }
+                self._passed[node_id] = types.pop() if len(types) == 1 else DataType.ANY
 
     def crowded(self) -> Iterator[GraphProblem]:
         """Inputs that take one connection and have several."""
@@ -182,7 +193,7 @@ class _Check:
             target = self._nodes.get(connection.target_node_id)
             if target is None:
                 continue
-            port = find_input(target, self._ports(target), connection.target_port)
+            port = self._ports[target.id].input(connection.target_port)
             if port is None or port.many:
                 continue
             if (target.id, port.name) in taken:
@@ -196,12 +207,8 @@ class _Check:
 
     def cycle(self) -> Iterator[GraphProblem]:
         """A node that would wait for itself."""
-        before: dict[str, set[str]] = {node_id: set() for node_id in self._nodes}
-        for connection in self._layout.connections:
-            if {connection.source_node_id, connection.target_node_id} <= self._nodes.keys():
-                before[connection.target_node_id].add(connection.source_node_id)
         try:
-            TopologicalSorter(before).prepare()
+            TopologicalSorter(self._before).prepare()
         except CycleError as error:
             circle: Sequence[str] = error.args[1]
             way = " → ".join(self._titles[node_id] for node_id in circle)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
-from comfynb.engine.graph.ports import DONE, find_input, find_output
+from comfynb.engine.graph.ports import DONE, NodePorts
 from comfynb.engine.graph.titles import title_of
 from comfynb.models import CanvasLayout, CanvasNode, DataType
 
@@ -33,11 +33,12 @@ class Graph:
         self.titles: dict[str, str] = {node.id: title_of(node) for node in layout.nodes}
         self.incoming: dict[str, list[Edge]] = {node.id: [] for node in layout.nodes}
         ranks: dict[tuple[str, str], int] = {}
+        ports = {node.id: NodePorts(node) for node in layout.nodes}
         for connection in layout.connections:
             source = self.nodes[connection.source_node_id]
             target = self.nodes[connection.target_node_id]
-            out = find_output(source, None, connection.source_port)
-            into = find_input(target, None, connection.target_port)
+            out = ports[source.id].output(connection.source_port)
+            into = ports[target.id].input(connection.target_port)
             order = into is not None and into.data_type is DataType.TRIGGER
             name = into.name if into is not None else connection.target_port
             self.incoming[target.id].append(

@@ -20,6 +20,7 @@ from comfynb.models import (
 __all__ = [
     "DONE",
     "TRIGGER",
+    "NodePorts",
     "WorkflowInput",
     "WorkflowOutput",
     "WorkflowPorts",
@@ -415,26 +416,43 @@ def compatible(source: DataType, target: DataType) -> bool:
     return source is target or DataType.ANY in {source, target}
 
 
-def find_input(node: CanvasNode, workflow: WorkflowPorts | None, port: str) -> PortView | None:
-    """The input port that a connection means by ``port``, or None.
+class NodePorts:
+    """The ports of one canvas node, worked out once and found by name.
 
-    "input" also means a workflow's only file input.
+    "input" also means a workflow's only file input, "output" its only output node.
     """
-    ports = ports_of(node, workflow).inputs
-    known = _known(node, workflow)
-    alias = known.input(port) if known is not None else None
-    return _find(ports, alias.name if alias is not None else port)
+
+    __slots__ = ("_inputs", "_known", "_outputs", "view")
+
+    def __init__(self, node: CanvasNode, workflow: WorkflowPorts | None = None) -> None:
+        self._known = _known(node, workflow)
+        self.view = ports_of(node, self._known)
+        self._inputs = {port.name: port for port in self.view.inputs}
+        self._outputs = {port.name: port for port in self.view.outputs}
+
+    def input(self, name: str) -> PortView | None:
+        """The input port that a connection means by ``name``, or None."""
+        if name not in self._inputs and self._known is not None:
+            meant = self._known.input(name)
+            name = meant.name if meant is not None else name
+        return self._inputs.get(name)
+
+    def output(self, name: str) -> PortView | None:
+        """The output port that a connection means by ``name``, or None."""
+        if name not in self._outputs and self._known is not None:
+            meant = self._known.output(name)
+            name = meant.name if meant is not None else name
+        return self._outputs.get(name)
+
+
+def find_input(node: CanvasNode, workflow: WorkflowPorts | None, port: str) -> PortView | None:
+    """The input port that a connection means by ``port``, or None."""
+    return NodePorts(node, workflow).input(port)
 
 
 def find_output(node: CanvasNode, workflow: WorkflowPorts | None, port: str) -> PortView | None:
-    """The output port that a connection means by ``port``, or None.
-
-    "output" also means a workflow's only output node.
-    """
-    ports = ports_of(node, workflow).outputs
-    known = _known(node, workflow)
-    alias = known.output(port) if known is not None else None
-    return _find(ports, alias.name if alias is not None else port)
+    """The output port that a connection means by ``port``, or None."""
+    return NodePorts(node, workflow).output(port)
 
 
 def _known(node: CanvasNode, workflow: WorkflowPorts | None) -> WorkflowPorts | None:
@@ -442,7 +460,3 @@ def _known(node: CanvasNode, workflow: WorkflowPorts | None) -> WorkflowPorts | 
         return workflow
     frozen = node.config.get("ports")
     return WorkflowPorts.from_json(frozen) if isinstance(frozen, dict) else None
-
-
-def _find(ports: tuple[PortView, ...], name: str) -> PortView | None:
-    return next((port for port in ports if port.name == name), None)

@@ -1,9 +1,9 @@
 """Kernels killed with SIGKILL in the middle of a graph over three backends, fifty times.
 
 A chain of kernels works on one store: each begins one more graph of twelve nodes, picks up what
-those before it left, and is killed at a moment of its own. So each kernel but the first recovers from
-one kill, and each but the last dies. In the end every job must be complete, and the servers must
-have executed each prompt once: what was completed never ran again.
+those before it left, and is killed at a moment of its own. So each kernel but the first recovers
+from one kill, and each but the last dies. In the end every job must be complete, and the servers
+must have executed each prompt once: what was completed never ran again.
 """
 
 import json
