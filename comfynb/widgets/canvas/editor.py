@@ -62,6 +62,9 @@ CHECK_AFTER = 0.25
 SAVE_VIEW_AFTER = 1.0
 """Seconds after the last pan or zoom until ``on_change`` hears of it."""
 
+LATE = 2000.0
+"""Milliseconds by which events may overtake one another."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -334,18 +337,25 @@ class CanvasEditor(Composite):
         self.hand.dirty |= dirty
         self._after()
 
+    def _is_late(self, when: float) -> bool:
+        """Whether an event is older than a press or key that was heard already; ms of the page.
+
+        Moves are held back by the throttle, presses are not: one from before a press may come after
+        it, and would say that no button is down. Keys come by another way than the mouse, and may
+        overtake a click. Another window of the same editor has a clock of its own.
+        """
+        return 0.0 < self._pressed_at - when < LATE
+
     def _pointer(self, event: Mapping[str, Any]) -> None:
         hand = self.hand
         x, y = float(event.get("relativeX", 0)), float(event.get("relativeY", 0))
         ctrl = bool(event.get("ctrlKey") or event.get("metaKey"))
         keys = Keys(bool(event.get("shiftKey")), ctrl, bool(event.get("altKey")))
-        # A move is held back by the throttle, a press is not: one from before the press may come
-        # after it, and would say that no button is down.
         when = float(event.get("timeStamp") or 0.0)
+        if event.get("event") != "mouseup" and self._is_late(when):
+            return
         if event.get("event") in {"mousedown", "mouseup"}:
             self._pressed_at = when
-        elif event.get("event") == "mousemove" and when < self._pressed_at:
-            return
         try:
             match event.get("event"):
                 case "mousemove":
@@ -374,6 +384,7 @@ class CanvasEditor(Composite):
             case "ready":
                 self._pictures.send_all()
             case "key":
+                self._pressed_at = float(message.get("time") or 0.0)
                 keys = Keys(bool(message.get("shift")), bool(message.get("ctrl")))
                 self._act(lambda: self.hand.key(str(message.get("key", "")), keys))
             case "drop":

@@ -156,6 +156,20 @@ def test_moves_from_before_a_press_that_come_after_it_are_no_release(
     assert editor.scene.document.nodes["a"].position[0] > 0
 
 
+def test_a_click_that_a_key_overtook_is_dropped_but_not_another_windows(
+    make: Callable[..., CanvasEditor],
+) -> None:
+    editor = make()
+    editor._screen._message({"event": "key", "key": "a", "ctrl": True, "time": 500.0})
+    mouse(editor, "mousedown", 400, 300, timeStamp=480.0)
+    mouse(editor, "mouseup", 400, 300, timeStamp=481.0)
+    assert len(editor.scene.selected) == 4
+    editor._screen._message({"event": "key", "key": "a", "ctrl": True, "time": 90_000.0})
+    mouse(editor, "mousedown", 400, 300, timeStamp=30.0)
+    mouse(editor, "mouseup", 400, 300, timeStamp=31.0)
+    assert editor.scene.selected == set()
+
+
 def test_the_inspector_is_made_for_one_selected_node_and_closed_with_it(
     make: Callable[..., CanvasEditor],
 ) -> None:

@@ -98,6 +98,7 @@ function render({ model, el }) {
     event.stopPropagation();
     model.send({
       event: "key", key: event.key, shift: event.shiftKey, ctrl: event.ctrlKey || event.metaKey,
+      time: event.timeStamp,
     });
   });
   on(el, "focus", () => stage()?.classList.add("comfynb-stage-focus"));
