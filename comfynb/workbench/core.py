@@ -37,6 +37,7 @@ from comfynb.workbench.backends import Backend, Backends, credentials_for, secre
 from comfynb.workbench.graphs import Graphs
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs
 from comfynb.workbench.library import Workflows
+from comfynb.workbench.studies import Score, Study, start_study
 from comfynb.workbench.sweeps import Sweep, Sweeps
 from comfynb.workbench.workflows import Workflow
 
@@ -363,6 +364,30 @@ class Workbench:
             UsageError, NotFound, InvalidValue: something that cannot be run; nothing was stored.
         """
         return self.sweeps.start(workflow, grid, **how)
+
+    def optimize(
+        self,
+        workflow: Workflow,
+        space: Mapping[str, Any],
+        score: Score | None = None,
+        **how: Any,
+    ) -> Study:
+        """Look for the best values: Optuna chooses ``n`` points one after the other.
+
+        ``wb.optimize(wf, space={"cfg": uniform(1, 12), "steps": "10..40"}, score=fn, n=100)``:
+        ``fn(job)`` gives a number for a completed job; it may be ``async``, else it runs in a
+        thread. Without it, the stars that you give in the grid are the scores. Trials are points
+        of a sweep, so all that a sweep shows and stores is there too; ``study.best`` is the best.
+
+        ``direction`` is "maximize" or "minimize", ``parallel`` how many points are out at once (as
+        many as keep the backends busy), ``sampler`` one of Optuna's, ``values`` what all points
+        have; ``seed``, ``name``, ``again``, ``backend``, ``fallback`` and ``weight`` are as for
+        :meth:`sweep`. The name of a study that is there goes on with it, up to ``n`` points.
+
+        Raises:
+            UsageError: Optuna is not installed, or something cannot be run; nothing was stored.
+        """
+        return start_study(self, workflow, space, score, **how)
 
     def sql(self, query: str, params: Sequence[Any] | None = None) -> Table:
         """Ask the store anything; read-only. Tables: jobs, node_executions, prompts,

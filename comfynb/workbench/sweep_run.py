@@ -97,6 +97,8 @@ class SweepRun:
         self._watchers: dict[int, Callable[[SweepView], None]] = {}
         self._dirty = False
         self._awaited = 0
+        self.on_change: Callable[[], None] | None = None
+        """Called on the loop after any change."""
         self.keep_open = False
         """Points will be added: it does not end when those that there are have ended."""
         self._finished: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -156,9 +158,10 @@ class SweepRun:
         )
         if self.status is SweepStatus.RUNNING:
             self.pace.begin(time.monotonic())
-        self._go_on()
+        self.go_on()
 
-    def _go_on(self) -> None:
+    def go_on(self) -> None:
+        """Look anew at what is to be done."""
         if self._finished.done() and not self.status.is_terminal:
             self._finished = concurrent.futures.Future()
         self._wake.set()
@@ -298,7 +301,7 @@ class SweepRun:
         for row in rows:
             if not JobStatus(row.status).is_terminal:
                 self._find(row.id)
-        self._go_on()
+        self.go_on()
 
     async def _reload(self, points: Iterable[Point]) -> None:
         """Points that have a job already, although nobody here knew."""
@@ -324,7 +327,7 @@ class SweepRun:
         if record.status.is_terminal:
             self._finish()
         elif not self.mine:
-            self._go_on()
+            self.go_on()
             await asyncio.sleep(POLL)
 
     # Following --------------------------------------------------------------------------------
@@ -522,7 +525,7 @@ class SweepRun:
                 self._engine.cancel(live)
         self.note = None
         self.touch()
-        self._go_on()
+        self.go_on()
 
     def _queue_again(self) -> None:
         for point in self.points.every:
@@ -542,7 +545,7 @@ class SweepRun:
         if self.status is SweepStatus.RUNNING:
             self.pace.begin(time.monotonic())
         self.touch()
-        self._go_on()
+        self.go_on()
 
     # Scores -----------------------------------------------------------------------------------
 
@@ -658,6 +661,8 @@ class SweepRun:
     def touch(self) -> None:
         """Note a change: watchers are told soon."""
         self._dirty = True
+        if self.on_change is not None:
+            self.on_change()
         if self._watchers and self._host.on_loop:
             self._keep_ticking()
 

@@ -339,7 +339,7 @@ class Sweeps:
         planned = plan_points(self._workbench, asked)
         record = SweepRecord(
             id=asked.group,
-            name=name or self._free_name(workflows),
+            name=name or self.free_name(workflows),
             axes=planned.axes,
             seed=drawn,
             again=again,
@@ -377,7 +377,8 @@ class Sweeps:
             del self._runs[old.id]
         self._runs[run.id] = run
 
-    def _free_name(self, workflows: Sequence[Workflow]) -> str:
+    def free_name(self, workflows: Sequence[Workflow]) -> str:
+        """A name for another sweep of these workflows."""
         taken = {record.name for record in self._journal.every().result()}
         stem = " + ".join(workflow.name for workflow in workflows)
         return next(
@@ -443,14 +444,15 @@ class Sweeps:
         Raises:
             NotFound: there is none; the message lists the newest.
         """
-        known = self._runs.get(name)
-        if known is not None:
-            return Sweep(self._workbench, known)
-        record = self._journal.load(name).result()
+        record = self.find(name)
         if record is None:
             names = ", ".join(self._names()[:10]) or "none yet"
             raise NotFound(f"The store has no sweep {name!r:.80}; there are: {names}.")
         return Sweep(self._workbench, self.attach(record))
+
+    def find(self, name: str) -> SweepRecord | None:
+        """The record of a sweep by name (the newest of that name) or id."""
+        return self._journal.load(name).result()
 
     def _names(self) -> list[str]:
         return [record.name for record in self._journal.every().result()]
