@@ -254,7 +254,7 @@ class Courier:
 
     async def close(self) -> None:
         """Stop whatever still runs; prompts stay where they are, for the next kernel to adopt."""
-        helpers = list(self._helpers)
+        helpers = [*self._helpers, *self._uploaded.values()]
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
@@ -308,6 +308,8 @@ class Courier:
             client_id=self._client.client_id,
             prompt_sha256=flight.task.prompt_sha256,
             created_at=utcnow(),
+            workflow_version=flight.task.version or None,
+            node_count=len(flight.task.prompt),
         )
 
     async def _post(self, flight: Flight) -> None:

@@ -258,6 +258,8 @@ class StoredModel(ComfynbModel):
     """Groups of field names, each unique together."""
     foreign_keys: ClassVar[Mapping[str, ForeignKey]] = {}
     """By field name."""
+    is_view: ClassVar[bool] = False
+    """Its rows are made by a view from other tables: they can be read, and not be put."""
 
     @classmethod
     def columns(cls) -> dict[str, str]:

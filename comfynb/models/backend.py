@@ -93,6 +93,13 @@ def _check_path_prefix(prefix: str) -> str:
     return "".join("/" + re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", segment) for segment in quoted)
 
 
+def _check_agent_url(url: str) -> str:
+    # Not quoted: there may be a password before the @ or a token behind the ?.
+    if not re.fullmatch(r"https?://[^\s@?#\\]+", url):
+        raise ValueError("must be http://host:port or https://..., without password and query")
+    return url.rstrip("/")
+
+
 def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
@@ -166,6 +173,8 @@ class BackendConfig(StoredModel):
     """Path before ComfyUI's own routes, '' or '/some/path'."""
     auth: AuthConfig | None = None
     """Where its credentials come from, if it wants any."""
+    agent_url: Annotated[str, AfterValidator(_check_agent_url)] | None = None
+    """Where its metrics agent answers, if neither on ComfyUI's own port nor on port 8189."""
 
     @property
     def base_url(self) -> str:

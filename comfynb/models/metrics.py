@@ -19,9 +19,14 @@ __all__ = ["MetricsSnapshot"]
 
 
 class MetricsSnapshot(StoredModel):
-    """Point-in-time metrics snapshot for a backend."""
+    """Point-in-time metrics snapshot for a backend.
+
+    The table ``metrics`` holds more, and has a word for unknown; the view ``metrics_snapshots``
+    gives its complete rows in this shape.
+    """
 
     table_name: ClassVar[str] = "metrics_snapshots"
+    is_view: ClassVar[bool] = True
     foreign_keys: ClassVar[Mapping[str, ForeignKey]] = {"backend_id": ForeignKey("backends")}
 
     id: Name

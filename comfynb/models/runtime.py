@@ -79,6 +79,10 @@ class PromptRecord(StoredModel):
     error_message: str | None = None
     cached_nodes: Count = 0
     """Nodes that the server did not have to run again."""
+    workflow_version: str | None = None
+    """Id of the workflow version that it was made from."""
+    node_count: Count | None = None
+    """Nodes of the prompt as sent."""
 
 
 class OutputFile(StoredModel):

@@ -21,6 +21,7 @@ from comfynb.errors import StoreError, UsageError
 from comfynb.models import ForeignKey, StoredModel, explain
 
 __all__ = [
+    "BULK_TABLES",
     "JSON",
     "STORE_COLUMNS",
     "Column",
@@ -40,6 +41,21 @@ STORE_COLUMNS: Mapping[str, Mapping[str, str]] = {
     "jobs": {"owner_id": "text", "rev": "bigint"},
     "node_executions": {"position": "bigint", "rev": "bigint"},
 }
+
+# Tables without a model: numbers by the million, written many rows at a time.
+BULK_TABLES = frozenset(
+    {
+        "metrics",
+        "metrics_10s",
+        "metrics_1m",
+        "metrics_last",
+        "metrics_state",
+        "metrics_settings",
+        "alerts",
+        "prompt_metrics",
+        "prompt_nodes",
+    }
+)
 
 # Fields that are rows of a table of their own.
 CHILD_FIELDS: Mapping[str, frozenset[str]] = {"jobs": frozenset({"node_executions"})}

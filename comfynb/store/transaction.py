@@ -137,6 +137,8 @@ class Transaction(View):
         placed = _placed(jobs)
         for model in (*models, *(execution for execution, _ in placed)):
             table = table_of(type(model))
+            if table.model.is_view:
+                raise UsageError(f"{table.name} is a view: its rows are made from other tables")
             by_table[table.name].append(model)
             if len(table.key) == 1:
                 known.add((table.name, table.key_of(model)[0]))

@@ -18,7 +18,8 @@ create table backends (
     updated_at timestamptz not null,
     scheme text not null,
     path_prefix text not null,
-    auth {json}
+    auth {json},
+    agent_url text
 );
 
 create table object_infos (
@@ -131,7 +132,9 @@ create table prompts (
     completed_at timestamptz,
     error_class text,
     error_message text,
-    cached_nodes bigint not null
+    cached_nodes bigint not null,
+    workflow_version text,
+    node_count bigint
 );
 
 create table output_files (
@@ -203,21 +206,188 @@ create table ratings (
     primary key (prompt_id, node_id, kind, "index")
 );
 
--- What the machines did.
+-- What the machines did: one row for each sample and GPU, stamped with our own clock, not the machine's.
+-- A value that nobody knows is null. `began` is when the sample before it was taken; null after a
+-- gap, so that nothing is made up for the time of an outage. Values of the whole machine (processor,
+-- memory, queue, disk) stand in the row of its main GPU only. No keys: they would double the file.
 
-create table metrics_snapshots (
+create table metrics (
+    backend_id text not null,
+    taken_at timestamptz not null,
+    began timestamptz,
+    gpu bigint not null,
+    main boolean not null,
+    online boolean not null,
+    gpu_utilization real,
+    gpu_memory_used bigint,
+    gpu_memory_total bigint,
+    gpu_temperature bigint,
+    power_watts real,
+    energy_joules double precision,
+    cpu_utilization real,
+    ram_used bigint,
+    ram_total bigint,
+    queue_depth bigint,
+    disk_free bigint,
+    disk_total bigint,
+    active_job_id text
+);
+
+-- The same in steps of ten seconds and of a minute, for when the samples themselves are gone.
+
+create table metrics_10s (
+    backend_id text not null,
+    taken_at timestamptz not null,
+    gpu bigint not null,
+    main boolean not null,
+    samples bigint not null,
+    breaks bigint not null,
+    offline bigint not null,
+    seconds double precision not null,
+    energy_joules double precision,
+    gpu_utilization real,
+    gpu_utilization_min real,
+    gpu_utilization_max real,
+    gpu_memory_used real,
+    gpu_memory_used_min real,
+    gpu_memory_used_max real,
+    gpu_temperature real,
+    gpu_temperature_min real,
+    gpu_temperature_max real,
+    power_watts real,
+    power_watts_min real,
+    power_watts_max real,
+    cpu_utilization real,
+    cpu_utilization_min real,
+    cpu_utilization_max real,
+    ram_used real,
+    ram_used_min real,
+    ram_used_max real,
+    queue_depth real,
+    queue_depth_min real,
+    queue_depth_max real,
+    gpu_memory_total bigint,
+    ram_total bigint,
+    disk_free bigint,
+    disk_total bigint
+);
+
+create table metrics_1m (
+    backend_id text not null,
+    taken_at timestamptz not null,
+    gpu bigint not null,
+    main boolean not null,
+    samples bigint not null,
+    breaks bigint not null,
+    offline bigint not null,
+    seconds double precision not null,
+    energy_joules double precision,
+    gpu_utilization real,
+    gpu_utilization_min real,
+    gpu_utilization_max real,
+    gpu_memory_used real,
+    gpu_memory_used_min real,
+    gpu_memory_used_max real,
+    gpu_temperature real,
+    gpu_temperature_min real,
+    gpu_temperature_max real,
+    power_watts real,
+    power_watts_min real,
+    power_watts_max real,
+    cpu_utilization real,
+    cpu_utilization_min real,
+    cpu_utilization_max real,
+    ram_used real,
+    ram_used_min real,
+    ram_used_max real,
+    queue_depth real,
+    queue_depth_min real,
+    queue_depth_max real,
+    gpu_memory_total bigint,
+    ram_total bigint,
+    disk_free bigint,
+    disk_total bigint
+);
+
+-- The newest sample of each GPU, so that a table of them does not search millions of rows.
+
+create table metrics_last (
+    backend_id text not null,
+    gpu bigint not null,
+    main boolean not null,
+    taken_at timestamptz not null,
+    online boolean not null,
+    source text,
+    gpu_name text,
+    gpu_utilization real,
+    gpu_memory_used bigint,
+    gpu_memory_total bigint,
+    gpu_temperature bigint,
+    power_watts real,
+    cpu_utilization real,
+    ram_used bigint,
+    ram_total bigint,
+    queue_depth bigint,
+    disk_free bigint,
+    disk_total bigint,
+    active_job_id text,
+    note text,
+    primary key (backend_id, gpu)
+);
+
+-- Who collects from a backend, how far its samples are summed up, and what of them is still there.
+
+create table metrics_state (
+    backend_id text primary key,
+    owner_id text,
+    raw_from timestamptz,
+    from_10s timestamptz,
+    rolled_10s timestamptz,
+    rolled_1m timestamptz,
+    dropped bigint not null default 0
+);
+
+create table metrics_settings (
+    name text primary key,
+    value double precision not null
+);
+
+create table alerts (
     id text primary key,
     backend_id text not null,
-    "timestamp" timestamptz not null,
-    gpu_memory_used bigint not null,
-    gpu_memory_total bigint not null,
-    gpu_utilization double precision not null,
-    gpu_temperature bigint not null,
-    cpu_utilization double precision not null,
-    ram_used bigint not null,
-    ram_total bigint not null,
-    queue_depth bigint not null,
-    active_job_id text
+    kind text not null check (kind in ('temperature', 'memory', 'gone', 'disk')),
+    gpu bigint,
+    opened_at timestamptz not null,
+    closed_at timestamptz,
+    value double precision,
+    threshold double precision not null,
+    message text not null
+);
+
+-- What the machine did while a prompt ran on it, and which of its nodes ran when.
+
+create table prompt_metrics (
+    prompt_id text primary key,
+    backend_id text not null,
+    completed_at timestamptz not null,
+    samples bigint not null,
+    measured_seconds double precision not null,
+    energy_joules double precision,
+    energy_seconds double precision not null,
+    gpu_memory_peak bigint,
+    gpu_utilization double precision,
+    gpu_temperature_max bigint
+);
+
+create table prompt_nodes (
+    prompt_id text not null,
+    "index" bigint not null,
+    node_id text not null,
+    class_type text not null,
+    title text not null,
+    model text,
+    started_at timestamptz not null,
+    completed_at timestamptz not null
 );
 
 -- Deployments: who builds them, and from which nodes and models.
@@ -445,3 +615,323 @@ left join (
     join prompts on prompts.prompt_id = ratings.prompt_id
     group by prompts.job_id
 ) as rated on rated.job_id = points.job_id;
+
+-- Analytics: what docs/analytics.md explains, view by view.
+
+-- The shape of the seed: complete samples only, since it has no word for unknown.
+create view metrics_snapshots as
+select
+    cast(cast(md5(backend_id || '/' || extract(epoch from taken_at)) as uuid) as text) as id,
+    backend_id,
+    taken_at as "timestamp",
+    gpu_memory_used,
+    gpu_memory_total,
+    cast(gpu_utilization as double precision) as gpu_utilization,
+    gpu_temperature,
+    cast(cpu_utilization as double precision) as cpu_utilization,
+    ram_used,
+    ram_total,
+    queue_depth,
+    active_job_id
+from metrics
+where
+    main
+    and gpu_memory_used is not null
+    and gpu_memory_total is not null
+    and gpu_utilization is not null
+    and gpu_temperature is not null
+    and cpu_utilization is not null
+    and ram_used is not null
+    and ram_total is not null
+    and queue_depth is not null;
+
+-- All levels in one: samples as long as they are kept, then steps of 10 s, then of a minute.
+create view metrics_history as
+select
+    backend_id, gpu, main, began, taken_at as ended, cast(0 as bigint) as step_seconds,
+    cast(1 as bigint) as samples,
+    cast(coalesce(extract(epoch from taken_at - began), 0) as double precision) as seconds,
+    case when online then 0 else 1 end as offline,
+    case when began is null then 1 else 0 end as breaks,
+    cast(gpu_utilization as double precision) as gpu_utilization,
+    cast(gpu_utilization as double precision) as gpu_utilization_max,
+    cast(gpu_memory_used as double precision) as gpu_memory_used,
+    cast(gpu_memory_used as double precision) as gpu_memory_used_max,
+    gpu_memory_total,
+    cast(gpu_temperature as double precision) as gpu_temperature,
+    cast(gpu_temperature as double precision) as gpu_temperature_max,
+    cast(power_watts as double precision) as power_watts,
+    cast(power_watts as double precision) as power_watts_max,
+    energy_joules,
+    cast(cpu_utilization as double precision) as cpu_utilization,
+    cast(ram_used as double precision) as ram_used,
+    ram_total,
+    cast(queue_depth as double precision) as queue_depth,
+    disk_free,
+    disk_total
+from metrics
+union all
+select
+    s.backend_id, s.gpu, s.main, s.taken_at, s.taken_at + interval '10 seconds', 10,
+    s.samples, s.seconds, s.offline, s.breaks,
+    s.gpu_utilization, s.gpu_utilization_max, s.gpu_memory_used, s.gpu_memory_used_max,
+    s.gpu_memory_total, s.gpu_temperature, s.gpu_temperature_max, s.power_watts,
+    s.power_watts_max, s.energy_joules, s.cpu_utilization, s.ram_used, s.ram_total,
+    s.queue_depth, s.disk_free, s.disk_total
+from metrics_10s as s
+join metrics_state as state on state.backend_id = s.backend_id
+where s.taken_at < state.raw_from
+union all
+select
+    s.backend_id, s.gpu, s.main, s.taken_at, s.taken_at + interval '60 seconds', 60,
+    s.samples, s.seconds, s.offline, s.breaks,
+    s.gpu_utilization, s.gpu_utilization_max, s.gpu_memory_used, s.gpu_memory_used_max,
+    s.gpu_memory_total, s.gpu_temperature, s.gpu_temperature_max, s.power_watts,
+    s.power_watts_max, s.energy_joules, s.cpu_utilization, s.ram_used, s.ram_total,
+    s.queue_depth, s.disk_free, s.disk_total
+from metrics_1m as s
+join metrics_state as state on state.backend_id = s.backend_id
+where s.taken_at < state.from_10s;
+
+create view metrics_now as
+select
+    coalesce(backends.name, newest.backend_id) as backend,
+    newest.backend_id,
+    newest.gpu,
+    newest.main,
+    newest.gpu_name,
+    newest.taken_at,
+    cast(extract(epoch from now() - newest.taken_at) as double precision) as age_seconds,
+    newest.online,
+    newest.source,
+    newest.gpu_utilization,
+    newest.gpu_memory_used,
+    newest.gpu_memory_total,
+    newest.gpu_temperature,
+    newest.power_watts,
+    newest.cpu_utilization,
+    newest.ram_used,
+    newest.ram_total,
+    newest.queue_depth,
+    newest.disk_free,
+    newest.disk_total,
+    newest.active_job_id,
+    newest.note
+from metrics_last as newest
+left join backends on backends.id = newest.backend_id;
+
+create view metrics_gaps as
+select
+    coalesce(backends.name, found.backend_id) as backend,
+    found.backend_id,
+    found.before as began,
+    found.taken_at as ended,
+    cast(extract(epoch from found.taken_at - found.before) as double precision) as seconds,
+    case when found.reached then 'not collected' else 'no answer' end as reason
+from (
+    select
+        backend_id, taken_at, began,
+        lag(taken_at) over (partition by backend_id order by taken_at) as before,
+        lag(online) over (partition by backend_id order by taken_at) and online as reached
+    from metrics
+    where main
+) as found
+left join backends on backends.id = found.backend_id
+where found.began is null and found.before is not null;
+
+create view alerts_open as
+select
+    coalesce(backends.name, alerts.backend_id) as backend,
+    alerts.backend_id,
+    alerts.kind,
+    alerts.gpu,
+    alerts.opened_at,
+    alerts.value,
+    alerts.threshold,
+    alerts.message
+from alerts
+left join backends on backends.id = alerts.backend_id
+where alerts.closed_at is null;
+
+-- One row for each attempt: when it waited, when it ran, and what that cost. The bars of a plot.
+create view prompt_usage as
+select
+    prompts.prompt_id,
+    prompts.job_id,
+    jobs.status as job_status,
+    node_executions.canvas_node_id,
+    coalesce(workflows.name, 'unknown') as workflow,
+    workflow_versions.workflow_id,
+    prompts.workflow_version,
+    coalesce(backends.name, prompts.backend_id) as backend,
+    prompts.backend_id,
+    prompts.attempt,
+    prompts.state,
+    case when prompts.attempt = 1 and alone.executions = 1 then jobs.created_at
+        else prompts.created_at end as ready_at,
+    prompts.started_at,
+    prompts.completed_at,
+    cast(extract(epoch from prompts.started_at
+        - case when prompts.attempt = 1 and alone.executions = 1 then jobs.created_at
+            else prompts.created_at end) as double precision) as wait_seconds,
+    cast(extract(epoch from prompts.completed_at - prompts.started_at) as double precision)
+        as seconds,
+    prompts.node_count,
+    prompts.cached_nodes,
+    loads.model_loads,
+    measured.samples,
+    measured.measured_seconds,
+    measured.gpu_memory_peak,
+    measured.gpu_utilization,
+    measured.gpu_temperature_max,
+    measured.energy_joules,
+    measured.energy_joules / 3600 as energy_wh,
+    measured.energy_seconds
+from prompts
+left join jobs on jobs.id = prompts.job_id
+left join node_executions on node_executions.id = prompts.node_execution_id
+left join (
+    select job_id, count(*) as executions from node_executions group by job_id
+) as alone on alone.job_id = prompts.job_id
+left join workflow_versions on workflow_versions.id = prompts.workflow_version
+left join workflows on workflows.id = workflow_versions.workflow_id
+left join backends on backends.id = prompts.backend_id
+left join prompt_metrics as measured on measured.prompt_id = prompts.prompt_id
+left join (
+    select prompt_id, count(model) as model_loads from prompt_nodes group by prompt_id
+) as loads on loads.prompt_id = prompts.prompt_id;
+
+create view job_usage as
+select
+    job_id,
+    max(job_status) as status,
+    count(*) as attempts,
+    min(ready_at) as ready_at,
+    min(started_at) as started_at,
+    max(completed_at) as completed_at,
+    sum(seconds) as seconds,
+    max(gpu_memory_peak) as gpu_memory_peak,
+    sum(energy_joules) as energy_joules,
+    sum(energy_joules) / 3600 as energy_wh,
+    case when sum(seconds) > 0 then least(1, sum(energy_seconds) / sum(seconds)) end
+        as energy_known,
+    sum(cached_nodes) as cached_nodes,
+    sum(model_loads) as model_loads
+from prompt_usage
+group by job_id;
+
+create view workflow_usage as
+select
+    workflow,
+    workflow_id,
+    backend,
+    backend_id,
+    count(*) as prompts,
+    sum(case when state = 'completed' then 1 else 0 end) as completed,
+    sum(case when state = 'failed' then 1 else 0 end) as failed,
+    cast(sum(case when state = 'completed' then 1 else 0 end) as double precision)
+        / nullif(sum(case when state in ('completed', 'failed', 'lost') then 1 else 0 end), 0)
+        as success_rate,
+    percentile_cont(0.5) within group (order by case when state = 'completed' then seconds end)
+        as seconds_p50,
+    percentile_cont(0.95) within group (order by case when state = 'completed' then seconds end)
+        as seconds_p95,
+    percentile_cont(0.5) within group (order by wait_seconds) as wait_seconds_p50,
+    percentile_cont(0.95) within group (order by wait_seconds) as wait_seconds_p95,
+    max(gpu_memory_peak) as gpu_memory_peak,
+    avg(energy_joules) as energy_joules_mean,
+    sum(energy_joules) / 3600 as energy_wh,
+    cast(sum(case when node_count is not null then cached_nodes end) as double precision)
+        / nullif(sum(node_count), 0) as cache_hit_rate,
+    sum(model_loads) as model_loads
+from prompt_usage
+where state in ('completed', 'failed', 'cancelled', 'lost')
+group by workflow, workflow_id, backend, backend_id;
+
+-- Counted in the hour in which a prompt ended.
+create view backend_hours as
+select
+    backend,
+    backend_id,
+    date_trunc('hour', completed_at) as hour,
+    count(*) as prompts,
+    sum(case when state = 'completed' then 1 else 0 end) as completed,
+    sum(case when state = 'failed' then 1 else 0 end) as failed,
+    sum(case when state = 'lost' then 1 else 0 end) as lost,
+    cast(sum(case when state = 'completed' then 1 else 0 end) as double precision)
+        / nullif(sum(case when state in ('completed', 'failed', 'lost') then 1 else 0 end), 0)
+        as success_rate,
+    sum(seconds) as busy_seconds,
+    avg(wait_seconds) as wait_seconds,
+    sum(energy_joules) / 3600 as energy_wh
+from prompt_usage
+where completed_at is not null
+group by backend, backend_id, date_trunc('hour', completed_at);
+
+create view utilization_hours as
+select
+    coalesce(backends.name, m.backend_id) as backend,
+    m.backend_id,
+    m.gpu,
+    date_trunc('hour', m.ended) as hour,
+    sum(m.seconds) as measured_seconds,
+    sum(m.gpu_utilization * m.seconds)
+        / nullif(sum(case when m.gpu_utilization is not null then m.seconds end), 0)
+        as gpu_utilization,
+    max(m.gpu_memory_used_max) as gpu_memory_peak,
+    max(m.gpu_temperature_max) as gpu_temperature_max,
+    sum(m.energy_joules) / 3600 as energy_wh,
+    sum(m.offline) as offline_samples
+from metrics_history as m
+left join backends on backends.id = m.backend_id
+group by coalesce(backends.name, m.backend_id), m.backend_id, m.gpu, date_trunc('hour', m.ended);
+
+create view utilization_heatmap as
+select
+    backend,
+    backend_id,
+    gpu,
+    cast(extract(isodow from hour) as bigint) as weekday,
+    cast(extract(hour from hour) as bigint) as hour_of_day,
+    sum(measured_seconds) as measured_seconds,
+    sum(gpu_utilization * measured_seconds)
+        / nullif(sum(case when gpu_utilization is not null then measured_seconds end), 0)
+        as gpu_utilization
+from utilization_hours
+group by backend, backend_id, gpu, extract(isodow from hour), extract(hour from hour);
+
+-- Which backend to buy more of: the work of the last 30 days that waited for machines like it.
+create view backend_demand as
+select
+    coalesce(backends.name, able.backend_id) as backend,
+    able.backend_id,
+    count(*) as eligible_prompts,
+    cast(count(*) as double precision) / nullif(max(whole.prompts), 0) as eligible_share,
+    avg(able.wait_seconds) as eligible_wait_seconds,
+    max(busy.busy_seconds) as busy_seconds,
+    max(watched.measured_seconds) as observed_seconds,
+    least(1, max(busy.busy_seconds) / nullif(max(watched.measured_seconds), 0)) as utilization,
+    avg(able.wait_seconds) * cast(count(*) as double precision) / nullif(max(whole.prompts), 0)
+        * least(1, max(busy.busy_seconds) / nullif(max(watched.measured_seconds), 0)) as score
+from (
+    select ran.backend_id, p.wait_seconds
+    from prompt_usage as p
+    join (
+        select distinct backend_id, workflow_id from prompt_usage where state = 'completed'
+    ) as ran on ran.workflow_id = p.workflow_id
+    where p.started_at >= now() - interval '30 days'
+) as able
+cross join (
+    select count(*) as prompts from prompt_usage
+    where started_at >= now() - interval '30 days'
+) as whole
+left join (
+    select backend_id, sum(seconds) as busy_seconds from prompt_usage
+    where started_at >= now() - interval '30 days' group by backend_id
+) as busy on busy.backend_id = able.backend_id
+left join (
+    select backend_id, sum(seconds) as measured_seconds from metrics_history
+    where main and ended >= now() - interval '30 days' group by backend_id
+) as watched on watched.backend_id = able.backend_id
+left join backends on backends.id = able.backend_id
+group by coalesce(backends.name, able.backend_id), able.backend_id;

@@ -1,3 +1,4 @@
+CREATE INDEX alerts_backend ON public.alerts USING btree (backend_id, opened_at)
 CREATE INDEX deployment_models_model ON public.deployment_models USING btree (model_id)
 CREATE INDEX deployment_nodes_node ON public.deployment_nodes USING btree (custom_node_id)
 CREATE INDEX deployments_user_created ON public.deployments USING btree (user_id, created_at DESC)
@@ -5,15 +6,20 @@ CREATE INDEX job_events_job ON public.job_events USING btree (job_id, happened_a
 CREATE INDEX jobs_created ON public.jobs USING btree (created_at)
 CREATE INDEX jobs_project ON public.jobs USING btree (project_id)
 CREATE INDEX jobs_status_created ON public.jobs USING btree (status, created_at)
-CREATE INDEX metrics_backend ON public.metrics_snapshots USING btree (backend_id, "timestamp")
-CREATE INDEX metrics_timestamp ON public.metrics_snapshots USING brin ("timestamp")
+CREATE INDEX metrics_10s_backend ON public.metrics_10s USING btree (backend_id, taken_at)
+CREATE INDEX metrics_1m_backend ON public.metrics_1m USING btree (backend_id, taken_at)
+CREATE INDEX metrics_at ON public.metrics USING brin (taken_at)
+CREATE INDEX metrics_backend ON public.metrics USING btree (backend_id, taken_at)
 CREATE INDEX models_source_id ON public.models USING btree (source, source_id)
 CREATE INDEX models_type_source ON public.models USING btree (type, source)
 CREATE INDEX node_executions_job ON public.node_executions USING btree (job_id)
 CREATE INDEX points_job ON public.points USING btree (job_id)
 CREATE INDEX points_key ON public.points USING btree (key)
+CREATE INDEX prompt_nodes_prompt ON public.prompt_nodes USING btree (prompt_id)
+CREATE INDEX prompts_completed ON public.prompts USING btree (completed_at)
 CREATE INDEX prompts_job ON public.prompts USING btree (job_id)
 CREATE INDEX prompts_node_execution ON public.prompts USING btree (node_execution_id)
+CREATE UNIQUE INDEX alerts_pkey ON public.alerts USING btree (id)
 CREATE UNIQUE INDEX api_tokens_pkey ON public.api_tokens USING btree (id)
 CREATE UNIQUE INDEX backends_pkey ON public.backends USING btree (id)
 CREATE UNIQUE INDEX custom_nodes_github_url_key ON public.custom_nodes USING btree (github_url)
@@ -24,7 +30,9 @@ CREATE UNIQUE INDEX deployment_usage_pkey ON public.deployment_usage USING btree
 CREATE UNIQUE INDEX deployments_pkey ON public.deployments USING btree (id)
 CREATE UNIQUE INDEX job_events_pkey ON public.job_events USING btree (id)
 CREATE UNIQUE INDEX jobs_pkey ON public.jobs USING btree (id)
-CREATE UNIQUE INDEX metrics_snapshots_pkey ON public.metrics_snapshots USING btree (id)
+CREATE UNIQUE INDEX metrics_last_pkey ON public.metrics_last USING btree (backend_id, gpu)
+CREATE UNIQUE INDEX metrics_settings_pkey ON public.metrics_settings USING btree (name)
+CREATE UNIQUE INDEX metrics_state_pkey ON public.metrics_state USING btree (backend_id)
 CREATE UNIQUE INDEX model_download_stats_model_id_key ON public.model_download_stats USING btree (model_id)
 CREATE UNIQUE INDEX model_download_stats_pkey ON public.model_download_stats USING btree (id)
 CREATE UNIQUE INDEX models_pkey ON public.models USING btree (id)
@@ -35,6 +43,7 @@ CREATE UNIQUE INDEX owners_pkey ON public.owners USING btree (id)
 CREATE UNIQUE INDEX points_pkey ON public.points USING btree (sweep_id, index)
 CREATE UNIQUE INDEX presets_pkey ON public.presets USING btree (workflow_id, name)
 CREATE UNIQUE INDEX projects_pkey ON public.projects USING btree (id)
+CREATE UNIQUE INDEX prompt_metrics_pkey ON public.prompt_metrics USING btree (prompt_id)
 CREATE UNIQUE INDEX prompts_pkey ON public.prompts USING btree (prompt_id)
 CREATE UNIQUE INDEX ratings_pkey ON public.ratings USING btree (prompt_id, node_id, kind, index)
 CREATE UNIQUE INDEX schema_version_pkey ON public.schema_version USING btree (version)
@@ -47,6 +56,25 @@ CREATE UNIQUE INDEX users_email_key ON public.users USING btree (email)
 CREATE UNIQUE INDEX users_pkey ON public.users USING btree (id)
 CREATE UNIQUE INDEX workflow_versions_pkey ON public.workflow_versions USING btree (id)
 CREATE UNIQUE INDEX workflows_pkey ON public.workflows USING btree (id)
+alerts.backend_id text not null
+alerts.closed_at timestamp with time zone
+alerts.gpu bigint
+alerts.id text not null
+alerts.kind text not null
+alerts.message text not null
+alerts.opened_at timestamp with time zone not null
+alerts.threshold double precision not null
+alerts.value double precision
+alerts: CHECK ((kind = ANY (ARRAY['temperature'::text, 'memory'::text, 'gone'::text, 'disk'::text])))
+alerts: PRIMARY KEY (id)
+alerts_open.backend text
+alerts_open.backend_id text
+alerts_open.gpu bigint
+alerts_open.kind text
+alerts_open.message text
+alerts_open.opened_at timestamp with time zone
+alerts_open.threshold double precision
+alerts_open.value double precision
 api_tokens.created_at timestamp with time zone not null
 api_tokens.id text not null
 api_tokens.is_active boolean not null
@@ -58,6 +86,27 @@ api_tokens.updated_at timestamp with time zone not null
 api_tokens.user_id text not null
 api_tokens: FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 api_tokens: PRIMARY KEY (id)
+backend_demand.backend text
+backend_demand.backend_id text
+backend_demand.busy_seconds double precision
+backend_demand.eligible_prompts bigint
+backend_demand.eligible_share double precision
+backend_demand.eligible_wait_seconds double precision
+backend_demand.observed_seconds double precision
+backend_demand.score double precision
+backend_demand.utilization double precision
+backend_hours.backend text
+backend_hours.backend_id text
+backend_hours.busy_seconds double precision
+backend_hours.completed bigint
+backend_hours.energy_wh double precision
+backend_hours.failed bigint
+backend_hours.hour timestamp with time zone
+backend_hours.lost bigint
+backend_hours.prompts bigint
+backend_hours.success_rate double precision
+backend_hours.wait_seconds double precision
+backends.agent_url text
 backends.auth text
 backends.capabilities text not null
 backends.created_at timestamp with time zone not null
@@ -171,6 +220,19 @@ job_runs.prompt_id text
 job_runs.seconds numeric
 job_runs.started_at timestamp with time zone
 job_runs.state text
+job_usage.attempts bigint
+job_usage.cached_nodes numeric
+job_usage.completed_at timestamp with time zone
+job_usage.energy_joules double precision
+job_usage.energy_known double precision
+job_usage.energy_wh double precision
+job_usage.gpu_memory_peak bigint
+job_usage.job_id text
+job_usage.model_loads numeric
+job_usage.ready_at timestamp with time zone
+job_usage.seconds double precision
+job_usage.started_at timestamp with time zone
+job_usage.status text
 jobs.canvas_snapshot text not null
 jobs.completed_at timestamp with time zone
 jobs.created_at timestamp with time zone not null
@@ -185,19 +247,191 @@ jobs.started_at timestamp with time zone
 jobs.status text not null
 jobs: CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text, 'lost'::text])))
 jobs: PRIMARY KEY (id)
+metrics.active_job_id text
+metrics.backend_id text not null
+metrics.began timestamp with time zone
+metrics.cpu_utilization real
+metrics.disk_free bigint
+metrics.disk_total bigint
+metrics.energy_joules double precision
+metrics.gpu bigint not null
+metrics.gpu_memory_total bigint
+metrics.gpu_memory_used bigint
+metrics.gpu_temperature bigint
+metrics.gpu_utilization real
+metrics.main boolean not null
+metrics.online boolean not null
+metrics.power_watts real
+metrics.queue_depth bigint
+metrics.ram_total bigint
+metrics.ram_used bigint
+metrics.taken_at timestamp with time zone not null
+metrics_10s.backend_id text not null
+metrics_10s.breaks bigint not null
+metrics_10s.cpu_utilization real
+metrics_10s.cpu_utilization_max real
+metrics_10s.cpu_utilization_min real
+metrics_10s.disk_free bigint
+metrics_10s.disk_total bigint
+metrics_10s.energy_joules double precision
+metrics_10s.gpu bigint not null
+metrics_10s.gpu_memory_total bigint
+metrics_10s.gpu_memory_used real
+metrics_10s.gpu_memory_used_max real
+metrics_10s.gpu_memory_used_min real
+metrics_10s.gpu_temperature real
+metrics_10s.gpu_temperature_max real
+metrics_10s.gpu_temperature_min real
+metrics_10s.gpu_utilization real
+metrics_10s.gpu_utilization_max real
+metrics_10s.gpu_utilization_min real
+metrics_10s.main boolean not null
+metrics_10s.offline bigint not null
+metrics_10s.power_watts real
+metrics_10s.power_watts_max real
+metrics_10s.power_watts_min real
+metrics_10s.queue_depth real
+metrics_10s.queue_depth_max real
+metrics_10s.queue_depth_min real
+metrics_10s.ram_total bigint
+metrics_10s.ram_used real
+metrics_10s.ram_used_max real
+metrics_10s.ram_used_min real
+metrics_10s.samples bigint not null
+metrics_10s.seconds double precision not null
+metrics_10s.taken_at timestamp with time zone not null
+metrics_1m.backend_id text not null
+metrics_1m.breaks bigint not null
+metrics_1m.cpu_utilization real
+metrics_1m.cpu_utilization_max real
+metrics_1m.cpu_utilization_min real
+metrics_1m.disk_free bigint
+metrics_1m.disk_total bigint
+metrics_1m.energy_joules double precision
+metrics_1m.gpu bigint not null
+metrics_1m.gpu_memory_total bigint
+metrics_1m.gpu_memory_used real
+metrics_1m.gpu_memory_used_max real
+metrics_1m.gpu_memory_used_min real
+metrics_1m.gpu_temperature real
+metrics_1m.gpu_temperature_max real
+metrics_1m.gpu_temperature_min real
+metrics_1m.gpu_utilization real
+metrics_1m.gpu_utilization_max real
+metrics_1m.gpu_utilization_min real
+metrics_1m.main boolean not null
+metrics_1m.offline bigint not null
+metrics_1m.power_watts real
+metrics_1m.power_watts_max real
+metrics_1m.power_watts_min real
+metrics_1m.queue_depth real
+metrics_1m.queue_depth_max real
+metrics_1m.queue_depth_min real
+metrics_1m.ram_total bigint
+metrics_1m.ram_used real
+metrics_1m.ram_used_max real
+metrics_1m.ram_used_min real
+metrics_1m.samples bigint not null
+metrics_1m.seconds double precision not null
+metrics_1m.taken_at timestamp with time zone not null
+metrics_gaps.backend text
+metrics_gaps.backend_id text
+metrics_gaps.began timestamp with time zone
+metrics_gaps.ended timestamp with time zone
+metrics_gaps.reason text
+metrics_gaps.seconds double precision
+metrics_history.backend_id text
+metrics_history.began timestamp with time zone
+metrics_history.breaks bigint
+metrics_history.cpu_utilization double precision
+metrics_history.disk_free bigint
+metrics_history.disk_total bigint
+metrics_history.ended timestamp with time zone
+metrics_history.energy_joules double precision
+metrics_history.gpu bigint
+metrics_history.gpu_memory_total bigint
+metrics_history.gpu_memory_used double precision
+metrics_history.gpu_memory_used_max double precision
+metrics_history.gpu_temperature double precision
+metrics_history.gpu_temperature_max double precision
+metrics_history.gpu_utilization double precision
+metrics_history.gpu_utilization_max double precision
+metrics_history.main boolean
+metrics_history.offline bigint
+metrics_history.power_watts double precision
+metrics_history.power_watts_max double precision
+metrics_history.queue_depth double precision
+metrics_history.ram_total bigint
+metrics_history.ram_used double precision
+metrics_history.samples bigint
+metrics_history.seconds double precision
+metrics_history.step_seconds bigint
+metrics_last.active_job_id text
+metrics_last.backend_id text not null
+metrics_last.cpu_utilization real
+metrics_last.disk_free bigint
+metrics_last.disk_total bigint
+metrics_last.gpu bigint not null
+metrics_last.gpu_memory_total bigint
+metrics_last.gpu_memory_used bigint
+metrics_last.gpu_name text
+metrics_last.gpu_temperature bigint
+metrics_last.gpu_utilization real
+metrics_last.main boolean not null
+metrics_last.note text
+metrics_last.online boolean not null
+metrics_last.power_watts real
+metrics_last.queue_depth bigint
+metrics_last.ram_total bigint
+metrics_last.ram_used bigint
+metrics_last.source text
+metrics_last.taken_at timestamp with time zone not null
+metrics_last: PRIMARY KEY (backend_id, gpu)
+metrics_now.active_job_id text
+metrics_now.age_seconds double precision
+metrics_now.backend text
+metrics_now.backend_id text
+metrics_now.cpu_utilization real
+metrics_now.disk_free bigint
+metrics_now.disk_total bigint
+metrics_now.gpu bigint
+metrics_now.gpu_memory_total bigint
+metrics_now.gpu_memory_used bigint
+metrics_now.gpu_name text
+metrics_now.gpu_temperature bigint
+metrics_now.gpu_utilization real
+metrics_now.main boolean
+metrics_now.note text
+metrics_now.online boolean
+metrics_now.power_watts real
+metrics_now.queue_depth bigint
+metrics_now.ram_total bigint
+metrics_now.ram_used bigint
+metrics_now.source text
+metrics_now.taken_at timestamp with time zone
+metrics_settings.name text not null
+metrics_settings.value double precision not null
+metrics_settings: PRIMARY KEY (name)
 metrics_snapshots.active_job_id text
-metrics_snapshots.backend_id text not null
-metrics_snapshots.cpu_utilization double precision not null
-metrics_snapshots.gpu_memory_total bigint not null
-metrics_snapshots.gpu_memory_used bigint not null
-metrics_snapshots.gpu_temperature bigint not null
-metrics_snapshots.gpu_utilization double precision not null
-metrics_snapshots.id text not null
-metrics_snapshots.queue_depth bigint not null
-metrics_snapshots.ram_total bigint not null
-metrics_snapshots.ram_used bigint not null
-metrics_snapshots.timestamp timestamp with time zone not null
-metrics_snapshots: PRIMARY KEY (id)
+metrics_snapshots.backend_id text
+metrics_snapshots.cpu_utilization double precision
+metrics_snapshots.gpu_memory_total bigint
+metrics_snapshots.gpu_memory_used bigint
+metrics_snapshots.gpu_temperature bigint
+metrics_snapshots.gpu_utilization double precision
+metrics_snapshots.id text
+metrics_snapshots.queue_depth bigint
+metrics_snapshots.ram_total bigint
+metrics_snapshots.ram_used bigint
+metrics_snapshots.timestamp timestamp with time zone
+metrics_state.backend_id text not null
+metrics_state.dropped bigint not null
+metrics_state.from_10s timestamp with time zone
+metrics_state.owner_id text
+metrics_state.raw_from timestamp with time zone
+metrics_state.rolled_10s timestamp with time zone
+metrics_state.rolled_1m timestamp with time zone
+metrics_state: PRIMARY KEY (backend_id)
 model_download_stats.download_count bigint not null
 model_download_stats.id text not null
 model_download_stats.last_download timestamp with time zone
@@ -297,6 +531,52 @@ projects.id text not null
 projects.name text not null
 projects.updated_at timestamp with time zone not null
 projects: PRIMARY KEY (id)
+prompt_metrics.backend_id text not null
+prompt_metrics.completed_at timestamp with time zone not null
+prompt_metrics.energy_joules double precision
+prompt_metrics.energy_seconds double precision not null
+prompt_metrics.gpu_memory_peak bigint
+prompt_metrics.gpu_temperature_max bigint
+prompt_metrics.gpu_utilization double precision
+prompt_metrics.measured_seconds double precision not null
+prompt_metrics.prompt_id text not null
+prompt_metrics.samples bigint not null
+prompt_metrics: PRIMARY KEY (prompt_id)
+prompt_nodes.class_type text not null
+prompt_nodes.completed_at timestamp with time zone not null
+prompt_nodes.index bigint not null
+prompt_nodes.model text
+prompt_nodes.node_id text not null
+prompt_nodes.prompt_id text not null
+prompt_nodes.started_at timestamp with time zone not null
+prompt_nodes.title text not null
+prompt_usage.attempt bigint
+prompt_usage.backend text
+prompt_usage.backend_id text
+prompt_usage.cached_nodes bigint
+prompt_usage.canvas_node_id text
+prompt_usage.completed_at timestamp with time zone
+prompt_usage.energy_joules double precision
+prompt_usage.energy_seconds double precision
+prompt_usage.energy_wh double precision
+prompt_usage.gpu_memory_peak bigint
+prompt_usage.gpu_temperature_max bigint
+prompt_usage.gpu_utilization double precision
+prompt_usage.job_id text
+prompt_usage.job_status text
+prompt_usage.measured_seconds double precision
+prompt_usage.model_loads bigint
+prompt_usage.node_count bigint
+prompt_usage.prompt_id text
+prompt_usage.ready_at timestamp with time zone
+prompt_usage.samples bigint
+prompt_usage.seconds double precision
+prompt_usage.started_at timestamp with time zone
+prompt_usage.state text
+prompt_usage.wait_seconds double precision
+prompt_usage.workflow text
+prompt_usage.workflow_id text
+prompt_usage.workflow_version text
 prompts.attempt bigint not null
 prompts.backend_id text not null
 prompts.cached_nodes bigint not null
@@ -306,12 +586,14 @@ prompts.created_at timestamp with time zone not null
 prompts.error_class text
 prompts.error_message text
 prompts.job_id text not null
+prompts.node_count bigint
 prompts.node_execution_id text not null
 prompts.prompt_id text not null
 prompts.prompt_sha256 text
 prompts.sent_at timestamp with time zone
 prompts.started_at timestamp with time zone
 prompts.state text not null
+prompts.workflow_version text
 prompts: CHECK ((state = ANY (ARRAY['sending'::text, 'queued'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'lost'::text])))
 prompts: FOREIGN KEY (job_id) REFERENCES jobs(id) ON DELETE CASCADE
 prompts: FOREIGN KEY (node_execution_id) REFERENCES node_executions(id) ON DELETE CASCADE
@@ -402,6 +684,40 @@ users.role text not null
 users.updated_at timestamp with time zone not null
 users: PRIMARY KEY (id)
 users: UNIQUE (email) DEFERRABLE INITIALLY DEFERRED
+utilization_heatmap.backend text
+utilization_heatmap.backend_id text
+utilization_heatmap.gpu bigint
+utilization_heatmap.gpu_utilization double precision
+utilization_heatmap.hour_of_day bigint
+utilization_heatmap.measured_seconds double precision
+utilization_heatmap.weekday bigint
+utilization_hours.backend text
+utilization_hours.backend_id text
+utilization_hours.energy_wh double precision
+utilization_hours.gpu bigint
+utilization_hours.gpu_memory_peak double precision
+utilization_hours.gpu_temperature_max double precision
+utilization_hours.gpu_utilization double precision
+utilization_hours.hour timestamp with time zone
+utilization_hours.measured_seconds double precision
+utilization_hours.offline_samples numeric
+workflow_usage.backend text
+workflow_usage.backend_id text
+workflow_usage.cache_hit_rate double precision
+workflow_usage.completed bigint
+workflow_usage.energy_joules_mean double precision
+workflow_usage.energy_wh double precision
+workflow_usage.failed bigint
+workflow_usage.gpu_memory_peak bigint
+workflow_usage.model_loads numeric
+workflow_usage.prompts bigint
+workflow_usage.seconds_p50 double precision
+workflow_usage.seconds_p95 double precision
+workflow_usage.success_rate double precision
+workflow_usage.wait_seconds_p50 double precision
+workflow_usage.wait_seconds_p95 double precision
+workflow_usage.workflow text
+workflow_usage.workflow_id text
 workflow_versions.api_json text not null
 workflow_versions.created_at timestamp with time zone not null
 workflow_versions.id text not null
