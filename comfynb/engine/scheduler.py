@@ -34,6 +34,10 @@ RECALLS: Final = 2
 """How often one task is taken back from a server's queue to be done sooner elsewhere."""
 WORTH: Final = 0.25
 """Seconds that must be gained by taking a prompt back."""
+BETWEEN: Final = 0.05
+"""Seconds between two looks for prompts to take back."""
+ASKED_AGAIN: Final = 16
+"""So many of the backends that have nothing to do are asked again at a time."""
 
 
 class Seat(Protocol):
@@ -98,8 +102,9 @@ class Scheduler:
         self._paces: dict[tuple[str, Hashable, int], tuple[float, float]] = {}
         self._recalled: dict[int, int] = {}
         self._ahead: list[Entry] = []
+        self._looked = -math.inf
         self.declined: set[str] = set()
-        """Backends that could take a task but would finish it later than others: ids."""
+        """Backends with room that were given nothing: others do what waits sooner, or alone can."""
 
     def __len__(self) -> int:
         return (
@@ -414,8 +419,8 @@ class Scheduler:
                 assert family is not None
                 book.settle(leaf, family, 1.0 / family.unit(seat.id, self.durations))
                 return leaf.pop()
-        if spots:
-            self.declined.add(seat.id)
+        # Asked again soon: what was learned meanwhile may change the answer.
+        self.declined.add(seat.id)
         return None
 
     @staticmethod
@@ -496,6 +501,8 @@ class Scheduler:
             unit = family.unit(book.id, self.durations)
             seconds = self.durations.estimate(book.id, entry.reading, book.warm)
             enter = max(0.0, seconds - unit)
+            if not self.durations.seen.get(family.shape.key):
+                enter = 0.0  # nobody knows yet: let all begin rather than wait for the first
             theirs = self._backlog_of(busiest, now)
             alone = theirs + busiest.count / max(busiest.pace, 1e-9)
             begin = max(0.0, backlog + enter - theirs)
@@ -525,6 +532,15 @@ class Scheduler:
 
     # Who would be done first ------------------------------------------------------------------
 
+    def reconsider(self) -> list[str]:
+        """The fastest of the backends that have nothing to do: ids, to be asked again.
+
+        Others may have turned out slower than they were expected to be.
+        """
+        if len(self.declined) <= ASKED_AGAIN:
+            return list(self.declined)
+        return heapq.nsmallest(ASKED_AGAIN, self.declined, key=self.durations.slowness)
+
     def _is_first(self, seat: Seat, book: Book, entry: Entry, seconds: float, now: float) -> bool:
         """Whether a backend ends this task before others would have done all that waits."""
         finish = book.backlog(now, seat.foreign) + seconds
@@ -539,7 +555,8 @@ class Scheduler:
         left = max(1.0, work / unit)
         if finish <= left / self._pace(family, entry.kind, now):
             return True
-        return self._slots_before(finish, seat, entry, family, now) < math.ceil(left - 1e-6)
+        needed = math.ceil(left - 1e-6)
+        return self._slots_before(finish, seat, entry, now=now, needed=needed) < needed
 
     def _pace(self, family: Family, kind: int, now: float) -> float:
         """Tasks of a family that all backends together do in a second."""
@@ -557,9 +574,11 @@ class Scheduler:
         return pace
 
     def _slots_before(
-        self, finish: float, seat: Seat, entry: Entry, family: Family, now: float
+        self, finish: float, seat: Seat, entry: Entry, *, now: float, needed: int
     ) -> int:
-        """How many such tasks the other backends could have ended by then."""
+        """How many such tasks the other backends could have ended by then; ``needed`` suffice."""
+        family = entry.family
+        assert family is not None
         slots = 0
         helper = 0
         for other in self._books.values():
@@ -574,8 +593,8 @@ class Scheduler:
                 continue
             enter = 0.0
             if other.leaf is None or (other.leaf is not entry.leaf and not other.leaf.count):
-                needed = self.durations.estimate(other.id, entry.reading, other.warm)
-                enter = max(0.0, needed - unit)
+                seconds = self.durations.estimate(other.id, entry.reading, other.warm)
+                enter = max(0.0, seconds - unit)
             # As in _split(): who has to load does so only if the gain is as large again.
             ends = int((finish * (1 - 1e-9) - backlog - 2 * enter) / unit)
             if ends <= 0:
@@ -584,6 +603,8 @@ class Scheduler:
                 helper = max(helper, ends)
             else:
                 slots += ends
+            if slots + helper >= needed:
+                break
         return slots + helper
 
     # Taking back ------------------------------------------------------------------------------
@@ -596,6 +617,8 @@ class Scheduler:
         """
         now = self._clock()
         ahead, self._ahead = self._ahead, []
+        if self._lines:
+            ahead += self._in_the_way(now)
         for entry in ahead:
             if entry.seat is not None and self._count_recall(entry):
                 yield entry.task
@@ -603,40 +626,56 @@ class Scheduler:
             return
         if not self._groups:
             return
+        if now - self._looked < BETWEEN:
+            return
+        self._looked = now
         idle = [
-            (book, self._seats[book.id])
+            (self.durations.slowness(book.id), book.id)
             for book in self._books.values()
             if not book.given and self._seats[book.id].free > 0
         ]
-        if not idle:
-            return
-        for book, seat in sorted(idle, key=lambda each: self.durations.slowness(each[0].id)):
-            found = self._slowest(book, seat, now)
+        late = [
+            (book.backlog(now, self._seats[book.id].foreign), book.id)
+            for book in self._books.values()
+            if len(book.given) > book.slots
+        ]
+        # The fastest of the idle ones takes from the one that would be done last, and so on.
+        for (_, helper), (finish, helped) in zip(sorted(idle), sorted(late)[::-1], strict=False):
+            found = self._last_of(self._books[helped], self._books[helper], finish)
             if found is not None and self._count_recall(found):
                 yield found.task
+
+    def _in_the_way(self, now: float) -> list[Entry]:
+        """Points in the queue of the backend that a run by itself will have, when all are full."""
+        for kind, line in self._lines.items():
+            if line[0].task.not_before > now:
+                continue
+            able = [
+                self._books[seat.id]
+                for seat in self._seats.values()
+                if self._may(seat, kind) and self._books[seat.id].given
+            ]
+            if not able or any(self._seats[book.id].free > 0 for book in able):
+                continue
+            soonest = min(able, key=lambda book: book.head(now))
+            behind = list(soonest.given.values())[soonest.slots :]
+            points = [entry for entry in behind if entry.task.group is not None]
+            if sum(entry.estimate for entry in points) > AHEAD:
+                return points
+        return []
 
     def _count_recall(self, entry: Entry) -> bool:
         recalls = self._recalled.get(id(entry.task), 0)
         self._recalled[id(entry.task)] = recalls + 1
         return recalls < RECALLS
 
-    def _slowest(self, book: Book, seat: Seat, now: float) -> Entry | None:
-        """The last prompt in the queue of the backend that would be done last."""
-        best: tuple[float, Entry] | None = None
-        for other in self._books.values():
-            if other is book or len(other.given) <= other.slots:
-                continue
-            last = next(reversed(other.given.values()))
-            if last.task.group is None or not self._may(seat, last.kind):
-                continue
-            if self._recalled.get(id(last.task), 0) >= RECALLS:
-                continue
-            finish = other.backlog(now, self._seats[other.id].foreign)
-            mine = self.durations.estimate(seat.id, last.reading, book.warm)
-            gain = finish - mine
-            if gain > max(WORTH, 0.1 * mine) and (best is None or gain > best[0]):
-                best = gain, last
-        return best[1] if best is not None else None
+    def _last_of(self, other: Book, book: Book, finish: float) -> Entry | None:
+        """The last prompt in a backend's queue, if an idle one would end it sooner."""
+        last = next(reversed(other.given.values()))
+        if last.task.group is None or not self._may(self._seats[book.id], last.kind):
+            return None
+        mine = self.durations.estimate(book.id, last.reading, book.warm)
+        return last if finish - mine > max(WORTH, 0.1 * mine) else None
 
     # Looking ----------------------------------------------------------------------------------
 

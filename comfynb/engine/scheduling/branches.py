@@ -24,6 +24,7 @@ class Branch:
     """A stretch: smaller stretches, or (a leaf) tasks that need the same things loaded."""
 
     __slots__ = (
+        "_open",
         "attended",
         "children",
         "count",
@@ -32,8 +33,7 @@ class Branch:
         "pace",
         "parent",
         "tasks",
-        "_open",
-        "_ticket",
+        "ticket",
     )
 
     def __init__(self, parent: "Branch | None" = None, key: Hashable = None) -> None:
@@ -50,7 +50,7 @@ class Branch:
         self.kinds: dict[int, int] = {}
         """How many tasks there are of each kind of requirements."""
         self._open: dict[frozenset[int], list[tuple[int, int, Branch]]] = {}
-        self._ticket = -1
+        self.ticket = -1
 
     def __repr__(self) -> str:
         return f"Branch({self.count} tasks, {self.attended} backends)"
@@ -74,12 +74,12 @@ class Branch:
         branch.tasks[id(entry)] = entry
         if first:
             branch.tasks.move_to_end(id(entry), last=False)
-        branch._count(entry.kind, 1)
+        branch.recount(entry.kind, 1)
 
     def pop(self) -> Entry:
         """Take the first task of this leaf."""
         _, entry = self.tasks.popitem(last=False)
-        self._count(entry.kind, -1)
+        self.recount(entry.kind, -1)
         return entry
 
     def first(self) -> Entry:
@@ -92,9 +92,10 @@ class Branch:
     def drop(self, entry: Entry) -> None:
         """Take a certain task out of this leaf."""
         del self.tasks[id(entry)]
-        self._count(entry.kind, -1)
+        self.recount(entry.kind, -1)
 
-    def _count(self, kind: int, change: int) -> None:
+    def recount(self, kind: int, change: int) -> None:
+        """So many more tasks of a kind wait on this leaf."""
         branch: Branch | None = self
         while branch is not None:
             parent = branch.parent
@@ -104,19 +105,21 @@ class Branch:
                 branch.kinds[kind] = left
             else:
                 del branch.kinds[kind]
-            if change > 0 and parent is not None and not branch.attended:
-                # Its place among its siblings follows its size, and the kinds of its tasks; for a
-                # few tasks more it is not worth moving.
-                if branch.count & (branch.count - 1) == 0 or left == 1:
-                    parent._offer(branch)
-            branch._prune()
+            grows = change > 0 and parent is not None and not branch.attended
+            # Its place among its siblings follows its size, and the kinds of its tasks; for a few
+            # tasks more it is not worth moving.
+            if grows and (branch.count & (branch.count - 1) == 0 or left == 1):
+                assert parent is not None
+                parent.offer(branch)
+            branch.prune()
             branch = parent
 
-    def _prune(self) -> None:
+    def prune(self) -> None:
+        """Fall off if there is nothing to do here and nobody is here."""
         if not self.count and not self.attended and self.parent is not None:
             if self.parent.children.get(self.key) is self:
                 del self.parent.children[self.key]
-            self._ticket = -1
+            self.ticket = -1
 
     # Attending --------------------------------------------------------------------------------
 
@@ -137,14 +140,15 @@ class Branch:
             branch.pace = branch.pace - pace if branch.attended else 0.0
             if not branch.attended:
                 if branch.count and parent is not None:
-                    parent._offer(branch)
-                branch._prune()
+                    parent.offer(branch)
+                branch.prune()
             branch = parent
 
-    def _offer(self, child: "Branch") -> None:
-        child._ticket = next(_TICKETS)
+    def offer(self, child: "Branch") -> None:
+        """A stretch right below may be taken by whoever is free."""
+        child.ticket = next(_TICKETS)
         heap = self._open.setdefault(frozenset(child.kinds), [])
-        heapq.heappush(heap, (-child.count, child._ticket, child))
+        heapq.heappush(heap, (-child.count, child.ticket, child))
 
     def unattended(self, may: May) -> "Branch | None":
         """The largest stretch right below that nobody works on and a backend may."""
@@ -163,12 +167,12 @@ class Branch:
     def _top(self, heap: list[tuple[int, int, "Branch"]], may: May) -> "Branch | None":
         while heap:
             _, ticket, child = heap[0]
-            if ticket == child._ticket and child.count and not child.attended:
+            if ticket == child.ticket and child.count and not child.attended:
                 if any(may(kind) for kind in child.kinds):
                     return child
                 # Tasks of some kind have all been taken: it belongs among those of other kinds.
                 heapq.heappop(heap)
-                self._offer(child)
+                self.offer(child)
             else:
                 heapq.heappop(heap)
         return None
@@ -178,7 +182,7 @@ class Branch:
         branch = self
         while not branch.tasks:
             known = branch.warm_child(may, warm)
-            branch = known or branch.unattended(may) or branch._busiest(may)
+            branch = known or branch.unattended(may) or branch.busiest(may)
         return branch
 
     def warm_child(self, may: May, warm: frozenset[int]) -> "Branch | None":
@@ -195,7 +199,7 @@ class Branch:
                     return child
         return None
 
-    def _busiest(self, may: May) -> "Branch":
+    def busiest(self, may: May) -> "Branch":
         """Of stretches that are all attended, the one that would take longest."""
         return max(
             (

@@ -75,6 +75,16 @@ class Book:
             seconds += foreign * typical
         return seconds / self.slots
 
+    def head(self, now: float) -> float:
+        """Seconds until one of the prompts that it runs has ended."""
+        return min(
+            (
+                abs(entry.estimate - (now - self.begun))
+                for entry in list(self.given.values())[: self.slots]
+            ),
+            default=0.0,
+        )
+
     def settle(self, leaf: "Branch | None", family: "Family | None", pace: float) -> None:
         """Work on a leaf from now on, or on none."""
         if leaf is self.leaf:

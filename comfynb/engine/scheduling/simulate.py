@@ -9,6 +9,7 @@ planned sweep would take on machines that one does not have yet.
 import functools
 import heapq
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -141,6 +142,8 @@ class Fleet:
         scheduler: Scheduler | None = None,
     ) -> None:
         """``seconds`` says what a node takes at speed 1; ``gap`` is lost between two prompts."""
+        self.spent = 0.0
+        """Seconds of processor time that the scheduler itself took."""
         self.now = 0.0
         self.machines = list(machines)
         self.scheduler = scheduler or Scheduler(clock=lambda: self.now)
@@ -170,8 +173,10 @@ class Fleet:
         tasks = list(tasks)
 
         def come() -> None:
+            began = time.process_time()
             for task in tasks:
                 self.scheduler.add(task)
+            self.spent += time.process_time() - began
             self._changed.update(self._by_id)
 
         self._at(at, come)
@@ -198,17 +203,22 @@ class Fleet:
 
     def _tick(self) -> None:
         self._ticking = False
-        for machine_id in self.scheduler.declined:
+        for machine_id in self.scheduler.reconsider():
             self._changed[machine_id] = self._by_id[machine_id]
 
     def _pump(self) -> None:
         changed, self._changed = self._changed, {}
+        began = time.process_time()
         for task, seat in self.scheduler.assign(changed.values()):
+            self.spent += time.process_time() - began
             machine = self._by_id[seat.id]
             machine.queue.append(task)
             self.report.given.append((self.now, task, machine.id))
             self._start(machine)
-        for task in list(self.scheduler.recall()):
+            began = time.process_time()
+        recalled = list(self.scheduler.recall())
+        self.spent += time.process_time() - began
+        for task in recalled:
             machine = next(m for m in self.machines if task in m.queue)
             if self._running.get(machine.id) is not task:
                 machine.queue.remove(task)
@@ -248,7 +258,9 @@ class Fleet:
             self._changed[machine.id] = machine
             self.report.done.append((self.now, task, machine.id))
             self.report.makespan = self.now
+            began = time.process_time()
             self.scheduler.ended(task, took, spans)
+            self.spent += time.process_time() - began
             self._start(machine)
 
         self._at(self.now + took + self._gap, end)

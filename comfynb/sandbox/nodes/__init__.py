@@ -49,6 +49,8 @@ NODE_CLASSES: dict[str, type[Node]] = {
         bench_nodes.LabLoader,
         bench_nodes.LabSampler,
         bench_nodes.LabFail,
+        bench_nodes.LabLora,
+        bench_nodes.LabEncode,
     )
 }
 """Every node class by its name."""

@@ -14,7 +14,7 @@ from comfynb.sandbox.nodes.arrays import Array, to_pillow
 from comfynb.sandbox.nodes.declare import IMAGE, Inputs, combo, real, whole
 from comfynb.sandbox.nodes.picture import waves
 
-__all__ = ["LabFail", "LabLoader", "LabModel", "LabSampler"]
+__all__ = ["LabEncode", "LabFail", "LabLoader", "LabLora", "LabModel", "LabSampler"]
 
 _LATENT_PIXELS = 8  # a latent has one value where the picture has this many pixels across
 
@@ -50,6 +50,53 @@ class LabLoader(Node):
         ctx.sleep(seconds)
         ctx.model_loaded(name)
         return Result((LabModel(name),))
+
+
+class LabLora(Node):
+    """Waits as long as patching a model takes."""
+
+    NAME = "LabLora"
+    DISPLAY_NAME = "Lab LoRA"
+    CATEGORY = "lab"
+    PYTHON_MODULE = "custom_nodes.lab_nodes"
+    DESCRIPTION = "Takes the given seconds, as patching a model does, unless it is cached."
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "model": ["MODEL"],
+            "name": [["detail.safetensors", "style.safetensors", "light.safetensors"], {}],
+            "seconds": real(0.5, 0.0, 3600.0, 0.01),
+        }
+    }
+    OUTPUTS = (("MODEL", "MODEL"),)
+
+    def execute(self, ctx: Context, model: LabModel, name: str, seconds: float) -> Result:
+        """Patch ``model`` with ``name`` in ``seconds``."""
+        ctx.sleep(seconds)
+        ctx.model_loaded(name)
+        return Result((LabModel(f"{model.name}+{name}"),))
+
+
+class LabEncode(Node):
+    """Waits as long as encoding a text takes."""
+
+    NAME = "LabEncode"
+    DISPLAY_NAME = "Lab Encode"
+    CATEGORY = "lab"
+    PYTHON_MODULE = "custom_nodes.lab_nodes"
+    DESCRIPTION = "Takes the given seconds for a text, as a large text encoder would."
+    INPUTS: ClassVar[Inputs] = {
+        "required": {
+            "model": ["MODEL"],
+            "text": ["STRING", {"multiline": True, "default": ""}],
+            "seconds": real(0.2, 0.0, 3600.0, 0.01),
+        }
+    }
+    OUTPUTS = (("STRING", "TEXT"),)
+
+    def execute(self, ctx: Context, model: LabModel, text: str, seconds: float) -> Result:  # noqa: ARG002 - it waits for it
+        """Hand ``text`` on after ``seconds``."""
+        ctx.sleep(seconds)
+        return Result((text,))
 
 
 class LabSampler(Node):
