@@ -33,6 +33,7 @@ __all__ = [
     "DYNAMIC_SEED",
     "RUNS_PROJECT",
     "RunPlan",
+    "frozen_texts",
     "job_of",
     "make_job",
     "make_jobs",
@@ -140,14 +141,14 @@ def _snapshot(plan: RunPlan) -> CanvasLayout:
             "choices": sorted(plan.choices),
             "files": {key: str(path) for key, path in plan.files.items()},
             "required_capabilities": sorted(plan.capabilities),
-            **_texts(plan),
+            **frozen_texts(plan),
             **({} if plan.group is None else {"group": plan.group, "weight": plan.weight}),
         },
     )
     return CanvasLayout(nodes=[node])
 
 
-def _texts(plan: RunPlan) -> dict[str, Any]:
+def frozen_texts(plan: RunPlan) -> dict[str, Any]:
     """What is filled in when the prompt is made: the same after every restart."""
     found: dict[str, Any] = {}
     if plan.dynamic:
@@ -207,6 +208,8 @@ def make_task(live: LiveJob, execution: NodeExecution, version: WorkflowVersion)
     for place in node.config.get("choices", ()):
         node_id, _, input_name = place.partition("/")
         value = prompt[node_id]["inputs"].get(input_name)
+        if fed is not None and (node_id, input_name) in fed.sources:
+            continue  # the file comes there with the prompt
         if isinstance(value, str):
             choices.add((str(prompt[node_id]["class_type"]), input_name, value))
     files = {}

@@ -3,16 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from comfynb.engine.graph.check import check_graph
 from comfynb.engine.graph.ports import WorkflowPorts
 from comfynb.engine.graph.titles import title_of
+from comfynb.engine.plan import DYNAMIC_SEED, RunPlan, frozen_texts
 from comfynb.errors import GraphInvalid, NotFound
 from comfynb.models import CanvasLayout, CanvasNode, Job, NodeExecution, NodeType, new_id
-
-if TYPE_CHECKING:
-    from comfynb.engine.plan import RunPlan
 
 __all__ = ["is_graph", "job_name", "make_graph_job"]
 
@@ -32,7 +30,7 @@ def job_name(layout: CanvasLayout) -> str:
 
 def make_graph_job(
     layout: CanvasLayout,
-    plans: "Mapping[str, RunPlan]",
+    plans: Mapping[str, RunPlan],
     ports: Mapping[str, WorkflowPorts],
     *,
     name: str,
@@ -77,13 +75,14 @@ def make_graph_job(
     )
 
 
-def _frozen(node: CanvasNode, plan: "RunPlan", ports: WorkflowPorts) -> dict[str, Any]:
+def _frozen(node: CanvasNode, plan: RunPlan, ports: WorkflowPorts) -> dict[str, Any]:
     prompt = plan.version.api_json
     defaults = {
         key: prompt[node_id]["inputs"].get(name)
         for key, (node_id, name) in plan.bindings.items()
         if node_id in prompt and not isinstance(prompt[node_id]["inputs"].get(name), list)
     }
+    seed = {} if plan.dynamic_seed is None else {DYNAMIC_SEED: plan.dynamic_seed}
     return {
         "name": node.config.get("name") or plan.name,
         "workflow_version": plan.version.id,
@@ -91,9 +90,10 @@ def _frozen(node: CanvasNode, plan: "RunPlan", ports: WorkflowPorts) -> dict[str
         "choices": sorted(plan.choices),
         "files": {key: str(path) for key, path in plan.files.items()},
         "required_capabilities": sorted(plan.capabilities),
-        "values": dict(plan.values),
+        "values": {**plan.values, **seed},
         "parameters": {**defaults, **plan.values},
         "ports": ports.to_json(),
+        **frozen_texts(plan),
     }
 
 
@@ -109,7 +109,8 @@ def _inputs(layout: CanvasLayout, values: Mapping[str, Any]) -> dict[str, dict[s
     given = {}
     for name, value in values.items():
         if name not in names:
-            known = ", ".join(sorted(set(names) - set(names.values()))) or "none"
+            inputs = [node for node in layout.nodes if node.node_type is NodeType.INPUT]
+            known = ", ".join(sorted({title_of(node) for node in inputs})) or "none"
             raise NotFound(f"The graph has no input {name!r:.80}; its inputs are: {known}.")
         given[names[name]] = _given(value)
     return given

@@ -41,6 +41,12 @@ def colour(path):
         return picture.convert("RGB").getpixel((0, 0))
 
 
+def is_inverted(one, other):
+    """Whether two pictures' colours are each other's opposites; files keep whole numbers only."""
+    pairs = zip(colour(one["path"]), colour(other["path"]), strict=True)
+    return all(abs(255 - a - b) <= 1 for a, b in pairs)
+
+
 def size(path):
     with Image.open(path) as picture:
         return picture.size
@@ -116,7 +122,7 @@ async def test_what_the_same_backend_made_is_not_moved(two, servers, kinds, g, l
     live = await two.run(g, {"paint": kinds.paint(), "invert": kinds.invert()})
     assert live.job.status is DONE, live.job.error_message
     (made,), (inverted,) = look.files(live, "paint"), look.files(live, "invert")
-    assert colour(inverted["path"]) == tuple(255 - c for c in colour(made["path"]))
+    assert is_inverted(inverted, made)
     assert await uploads(servers[0]) == before
 
 
@@ -136,7 +142,7 @@ async def test_what_another_backend_made_is_uploaded_once(two, servers, kinds, g
     for name in consumers:
         (inverted,) = look.files(live, name)
         assert inverted["backend_id"] == two.two.id
-        assert colour(inverted["path"]) == tuple(255 - c for c in colour(painted["path"]))
+        assert is_inverted(inverted, painted)
     if before is not None:
         assert await uploads(servers[1]) == before + 1
 
