@@ -83,7 +83,7 @@ def committed(repo):
 # Written so that this file does not hold what it looks for.
 FOREIGN = {
     "a path of somebody's machine": (
-        r"(?<![\w.~-])/(?:wor[k]/(?:main|shared)\b|roo[t]/\.)|\.librar[y]\b"
+        r"(?<![\w.~-])/(?:wor[k]/(?:main|shared)\b|roo[t]/\.)|(?<!\w)\.librar[y]\b"
     ),
     "a package registry's host": (
         r"\b(?:pyp[i]\.org|pythonhoste[d]\.org|registry\.npmj[s]\.|deb\.debia[n]\.org)"
