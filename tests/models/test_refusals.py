@@ -258,6 +258,8 @@ SECRET = "hunter2-swordfish"
         (models.BackendConfig, {**BACKEND, "auth": {"kind": "bearer", "env": SECRET}}),
         (models.BackendConfig, {**BACKEND, "auth": {"kind": "bearer", "token": SECRET}}),
         (models.BackendConfig, {**BACKEND, "auth": SECRET}),
+        (models.BackendConfig, {**BACKEND, "agent_url": f"http://:{SECRET}@gpu1:8189"}),
+        (models.BackendConfig, {**BACKEND, "agent_url": f"http://gpu1:8189?token={SECRET}"}),
         (models.AuthConfig, {"kind": "basic", "username": f"ada:{SECRET}"}),
         (models.AuthConfig, {"kind": "header", "header": f"X-Key: {SECRET}"}),
         (models.AuthConfig, {"kind": "bearer", "username": SECRET}),

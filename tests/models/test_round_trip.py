@@ -62,6 +62,7 @@ BY_VALIDATOR = {
     _base._json_value: None,
     _base._check_sha256: st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
     backend._check_host: hosts,
+    backend._check_agent_url: st.builds("http://{}:8189/x".format, label),
     backend._check_path_prefix: st.lists(label).map("/".join),
     backend._lower: None,
     workflow._not_nan: None,
