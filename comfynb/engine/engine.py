@@ -665,6 +665,12 @@ class Engine:
         """As :meth:`pause` for many jobs, whose pause is stored elsewhere."""
         self._steering.hold(lives)
 
+    def dropped(self, lives: Iterable[LiveJob]) -> None:
+        """These jobs ended as cancelled before any server had anything of them, as is stored."""
+        for live in self._steering.dropped(lives):
+            live.touch()
+            self._over(live)
+
     def release(self, lives: Iterable[LiveJob]) -> None:
         """Let jobs go on that were held."""
         self._steering.release(lives)

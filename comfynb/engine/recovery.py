@@ -1,8 +1,9 @@
 """Takes over jobs that no living kernel looks after, and readies stored jobs to be run."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
 from comfynb.engine.asking import ANSWERED
 from comfynb.engine.desk import Desk
@@ -15,6 +16,7 @@ from comfynb.models import (
     JobEvent,
     JobStatus,
     NodeExecution,
+    OutputFile,
     PromptRecord,
     PromptStatus,
     WorkflowVersion,
@@ -22,6 +24,9 @@ from comfynb.models import (
 from comfynb.store import Store
 
 __all__ = ["Recovered", "Recovery"]
+
+MANY: Final = 200
+"""Jobs whose past is read at once: a sweep leaves hundreds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,15 @@ class Recovered:
         jobs = "1 job" if self.jobs == 1 else f"{self.jobs} jobs"
         prompts = "1 prompt" if self.prompts == 1 else f"{self.prompts} prompts"
         return f"Picked up {jobs} that had not ended ({prompts} sent before)."
+
+
+@dataclass(slots=True)
+class _Past:
+    """What is stored about jobs, by job id."""
+
+    attempts: dict[str, list[PromptRecord]] = field(default_factory=dict)
+    events: dict[str, list[JobEvent]] = field(default_factory=dict)
+    files: dict[str, list[OutputFile]] = field(default_factory=dict)
 
 
 class Office(Protocol):
@@ -89,31 +103,58 @@ class Recovery:
         alive = await self._store.live_owners()
         adopted = await self._journal.adopt(self._store.owner_id, alive)
         prompts = 0
-        for job, records in adopted:
-            if job.id in self._desk.active:
-                continue
-            prompts += len(records)
-            await self._readopt(job, records)
+        for start in range(0, len(adopted), MANY):
+            some = [
+                one for one in adopted[start : start + MANY] if one[0].id not in self._desk.active
+            ]
+            past = await self._past_of([job.id for job, _ in some])
+            for job, records in some:
+                prompts += len(records)
+                await self._readopt(job, records, past)
         return Recovered(len(adopted), prompts)
+
+    async def _past_of(self, job_ids: Sequence[str]) -> "_Past":
+        """What is stored about several jobs, in three reads however many they are."""
+        past = _Past()
+        if not job_ids:
+            return past
+        where = {"job_id": list(job_ids)}
+        attempts, events, files = await asyncio.gather(
+            self._store.find(PromptRecord, where=where),
+            self._store.find(JobEvent, where=where, order_by="happened_at"),
+            self._journal.outputs_of(job_ids),
+        )
+        job_of = {record.prompt_id: record.job_id for record in attempts}
+        for record in attempts:
+            past.attempts.setdefault(record.job_id, []).append(record)
+        for event in events:
+            past.events.setdefault(event.job_id, []).append(event)
+        for file in files:
+            past.files.setdefault(job_of[file.prompt_id], []).append(file)
+        return past
 
     async def attach(self, job: Job) -> LiveJob:
         """The live form of a stored job, ready to be run: its outputs and workflows are loaded."""
-        live = self._live_of(job, await self._journal.outputs_of([job.id]))
-        await self.prepare(live)
+        past = await self._past_of([job.id])
+        live = self._live_of(job, past.files.get(job.id, []))
+        await self._prepare(live, past)
         return live
 
     async def prepare(self, live: LiveJob) -> list[JobEvent]:
         """Load what is needed to run a job; returns what happened since it was last retried."""
+        return await self._prepare(live, await self._past_of([live.id]))
+
+    async def _prepare(self, live: LiveJob, past: "_Past") -> list[JobEvent]:
         for node in live.job.canvas_snapshot.nodes:
             version_id = node.config.get("workflow_version")
             if version_id and version_id not in self._versions:
                 version = await self._store.get(WorkflowVersion, version_id)
                 if version is not None:
                     self._versions[version_id] = version
-        events = await self._journal.events_of(live.id)
+        events = past.events.get(live.id, [])
         retried = max((i for i, event in enumerate(events) if event.kind == "retry"), default=-1)
         since = events[retried].happened_at if retried >= 0 else None
-        for record in await self._store.find(PromptRecord, where={"job_id": live.id}):
+        for record in past.attempts.get(live.id, ()):
             key, attempt = record.node_execution_id, record.attempt
             live.attempts[key] = max(attempt, live.attempts.get(key, 0))
             if since is not None and record.created_at < since:
@@ -123,9 +164,9 @@ class Recovery:
                 live.answers[event.data["canvas_node_id"]] = event.data["backend_id"]
         return list(events[retried + 1 :])
 
-    async def _readopt(self, job: Job, records: Sequence[PromptRecord]) -> None:
-        live = self._live_of(job, await self._journal.outputs_of([job.id]))
-        events = await self.prepare(live)
+    async def _readopt(self, job: Job, records: Sequence[PromptRecord], past: "_Past") -> None:
+        live = self._live_of(job, past.files.get(job.id, []))
+        events = await self._prepare(live, past)
         self._office.activate(live)
         if job.status is JobStatus.PAUSED:
             live.note = "paused"

@@ -91,6 +91,22 @@ class Steering:
                 live.note = "paused"
                 live.touch()
 
+    def dropped(self, lives: Iterable[LiveJob]) -> list[LiveJob]:
+        """These jobs ended as cancelled, and that is stored: no server has anything of them."""
+        ended = []
+        for live in lives:
+            if live.finished:
+                continue
+            live.job.assign_unchecked(status=JobStatus.CANCELLED, completed_at=utcnow())
+            for execution in live.job.node_executions:
+                self._desk.take(execution.id)
+                self._desk.flying.pop(execution.id, None)
+                if not execution.status.is_terminal:
+                    execution.assign_unchecked(status=JobStatus.CANCELLED, completed_at=utcnow())
+            live.note = None
+            ended.append(live)
+        return ended
+
     def release(self, lives: Iterable[LiveJob]) -> None:
         """Let jobs go on that were held."""
         for live in lives:

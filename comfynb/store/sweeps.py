@@ -86,6 +86,8 @@ class Steered(NamedTuple):
     done: bool
     status: SweepStatus
     owner_id: str | None
+    dropped: tuple[str, ...] = ()
+    """Jobs that ended with it, since no server had anything of them."""
 
 
 class SweepJournal:
@@ -218,9 +220,14 @@ class SweepJournal:
                 tx.run("sweep_pause_jobs", [sweep_id, owner])
             elif status is SweepStatus.RUNNING:
                 tx.run("sweep_resume_jobs", [sweep_id])
+            dropped: tuple[str, ...] = ()
+            if status is SweepStatus.CANCELLED:
+                rows = tx.run("sweep_drop_jobs", [sweep_id, owner, now])
+                dropped = tuple(row[0] for row in rows)
+                tx.run("sweep_drop_nodes", [list(dropped), now])
             if retry:
                 tx.run("sweep_take_back", [sweep_id, sorted(retry)])
-            return Steered(True, status, owner)
+            return Steered(True, status, owner, dropped)
 
         return self._store.transact(write)
 

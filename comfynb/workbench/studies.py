@@ -114,7 +114,7 @@ def start_study(
         direction=direction,
         sampler=sampler or optuna.samplers.TPESampler(seed=asked.seed, constant_liar=True),
     )
-    driver = _Driver(workbench, study, distributions, asked, score, n)
+    driver = _Driver(workbench, study, distributions=distributions, asked=asked, score=score, n=n)
     driver.parallel = parallel or (BY_HAND if score is None else driver.seats)
     if known is None:
         first = [driver.ask() for _ in range(min(n, driver.parallel))]
@@ -140,6 +140,9 @@ def start_study(
     else:
         run = known
         driver.remember(run)
+        if run.status.is_terminal and len(run.points) < n:
+            run.keep_open = True
+            run.steer(SweepStatus.RUNNING, reopen=True)
     driver.run = run
     made = Study(workbench, run, maximize=direction == "maximize")
     made.optuna = study
@@ -205,6 +208,7 @@ class _Driver:
         self,
         workbench: "Workbench",
         study: Any,
+        *,
         distributions: Mapping[str, Any],
         asked: Asked,
         score: Score | None,

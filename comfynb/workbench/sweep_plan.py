@@ -329,7 +329,10 @@ class _Planner:
                 place=first + places[number],
                 target=target_of[number],
                 values=point,
+                key=None,
+                job_id=None,
                 linked=False,
+                score=None,
             )
             for number, point in enumerate(points)
         ]

@@ -463,32 +463,35 @@ class SweepRun:
 
     # Steering ---------------------------------------------------------------------------------
 
-    def steer(self, status: SweepStatus, *, retry: bool = False) -> None:
-        """Pause, go on, cancel or retry; stored when this returns.
+    def steer(self, status: SweepStatus, *, retry: bool = False, reopen: bool = False) -> None:
+        """Pause, go on, cancel or retry; stored when this returns. ``reopen`` goes on although it
+        had ended.
 
         Raises:
             UsageError: it has ended, or another kernel hands its points out.
         """
         self._host.ask(self._begin, status)
-        steered = self.journal.steer(self.id, status, **self._how(retry)).result()
+        steered = self.journal.steer(
+            self.id, status, **self._how(retry=retry, reopen=reopen)
+        ).result()
         self._host.ask(self._steered, status, steered, retry)
 
     async def steer_soon(self, status: SweepStatus, *, retry: bool = False) -> None:
         """As :meth:`steer`, without blocking the loop."""
         self._begin(status)
-        steered = await self.journal.steer(self.id, status, **self._how(retry))
+        steered = await self.journal.steer(self.id, status, **self._how(retry=retry))
         self._steered(status, steered, retry)
 
     @staticmethod
-    def _how(retry: bool) -> dict[str, Any]:
+    def _how(*, retry: bool, reopen: bool = False) -> dict[str, Any]:
         ended = {SweepStatus.COMPLETED, SweepStatus.CANCELLED}
         return {
-            "unless": set() if retry else ended,
+            "unless": set() if retry or reopen else ended,
             "retry": {one.value for one in _AGAIN} if retry else (),
         }
 
     def _begin(self, status: SweepStatus) -> None:
-        if status is SweepStatus.PAUSED and self.mine:
+        if status in {SweepStatus.PAUSED, SweepStatus.CANCELLED} and self.mine:
             self._engine.hold(list(self._open.values()))
 
     def _steered(self, status: SweepStatus, steered: Steered, retry: bool) -> None:
@@ -521,7 +524,9 @@ class SweepRun:
             for point in self._queue:
                 self.points.set_status(point, JobStatus.CANCELLED)
             self._queue.clear()
-            for live in list(self._open.values()):
+            lives = dict(self._open)
+            self._engine.dropped(lives.pop(one) for one in steered.dropped if one in lives)
+            for live in lives.values():
                 self._engine.cancel(live)
         self.note = None
         self.touch()
