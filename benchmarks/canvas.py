@@ -151,6 +151,14 @@ def timed_draw():
 e._screen._pointer, e._screen.draw = timed_pointer, timed_draw
 """
 
+NEAR = """
+from comfynb.widgets.canvas.camera import Camera
+rect = e.scene.geometry.node_rect("n512")
+e.hand.look_at(Camera(350 - 0.7 * rect.x, 240 - 0.7 * rect.y, 0.7))
+e._after()
+events.clear(); frames.clear()
+"""
+
 # Counts what is painted on the uppermost canvas that people see, and when the pointer moved.
 WATCH = """(stage) => {
     const top = stage.querySelectorAll("canvas")[2];
@@ -333,8 +341,7 @@ def main() -> int:
         page.wait_for_timeout(3000)
         watch(page)
         dragged = drag(page, options.moves)
-        execute(page, "e.hand.zoom(0.7 / e.hand.camera.zoom); e.select('n512')")
-        execute(page, "e._uncover('n512'); e._after(); events.clear(); frames.clear()")
+        execute(page, NEAR)
         page.wait_for_timeout(2000)
         near = drag(page, options.moves)
         times = ask(page, "[(loaded - made) * 1000, fit, save, arrange]")

@@ -478,3 +478,114 @@ def test_nodes_are_copied_from_one_editor_to_another_and_errors_end_nothing(
     expect(other.root.get_by_role("status")).to_contain_text("cannot save <b>this</b>")
     other.press("Control+z")
     other.wait_for("not $.scene.document.nodes")
+
+
+GRAPH = """from comfynb import Workbench
+wb = Workbench.demo("line6.duckdb")
+await wb.check_backends()
+for name in ("portrait", "retouch"):
+    wb.workflows.load(f"{name}.json").save()
+wb.backends["Sandbox 2"].disable()
+graph = wb.graphs.new("mine", replace=True)
+e = graph.canvas()
+graph"""
+
+
+def test_a_real_graph_is_built_run_paused_answered_reloaded_and_undone(
+    hands: Callable[..., Hands],
+) -> None:
+    h = hands(GRAPH)
+
+    def name(title: str) -> None:
+        """Give the selected node a title."""
+        field = h.root.get_by_label("Title")
+        expect(field).to_be_visible()
+        field.fill(title)
+        field.press("Enter")
+        h.wait_for(f"{title!r} in $.scene.titles().values()")
+
+    # Input, workflow, condition, two workflows, merge, output.
+    h.root.get_by_role("option", name="Input").click()
+    h.wait_for("len($.scene.document.nodes) == 1")
+    name("seed")
+    value = h.root.get_by_label("or a value")
+    value.fill("3")
+    value.press("Enter")
+    for words, title in (
+        *(("portrait", "sketch"), ("condition", "enough")),
+        *(("retouch", "small"), ("retouch", "large"), ("merge", "all"), ("output", "results")),
+    ):
+        h.add(words)
+        name(title)
+        if title == "sketch":
+            h.root.get_by_label("Steps", exact=True).fill("40")
+        if title == "small":
+            h.root.get_by_label("Backend").select_option("Sandbox 2 (disabled)")
+    h.close_palette()
+    h.press("Escape")
+    h.press("l")
+    h.settled()
+    picture = h.ask(
+        "next(p.name for p in $.scene.geometry.of.ports if p.is_output"
+        " and $.scene.title(p.node_id) == 'sketch' and p.name != 'done')"
+    )
+    saved = h.ask(
+        "next(p.name for p in $.scene.geometry.of.ports if p.is_output"
+        " and $.scene.title(p.node_id) == 'small' and p.name.startswith('save'))"
+    )
+    image = h.ask(
+        "next(p.name for p in $.scene.geometry.of.ports if not p.is_output"
+        " and $.scene.title(p.node_id) == 'small')"
+    )
+    for ends in (
+        ("seed", "output", "sketch", "seed"),
+        ("sketch", picture, "enough", "input"),
+        ("enough", "true", "small", image),
+        ("enough", "false", "large", image),
+        ("small", saved, "all", "input"),
+        ("large", saved, "all", "input"),
+        ("all", "output", "results", "input"),
+    ):
+        h.connect(*ends)
+        h.press("Escape")
+        h.press("l")
+        h.settled()
+    h.wait_for("not $.problems")
+    h.book.screenshots("canvas-real-built", h.root)
+    # Run it, watch it colour, pause, reload the page, resume.
+    h.root.locator(".comfynb-canvas-run").click()
+    status = "{$.scene.title(k): s.status.value for k, s in $._states.items()}"
+    h.wait_for(f"({status}).get('sketch') == 'running'")
+    h.settled()
+    h.book.screenshots("canvas-real-running", h.root)
+    h.root.get_by_role("button", name="Pause").click()
+    h.wait_for("$._job.status.value == 'paused'")
+    h.book.reload()
+    h = Hands(h.book)
+    h.root.get_by_role("button", name="Resume").click()
+    # The preferred backend is disabled: somebody is asked, in the row and on the node.
+    question = h.root.locator(".comfynb-question")
+    expect(question).to_be_visible()
+    h.wait_for("$._asking")
+    h.settled()
+    h.book.screenshots("canvas-real-asking", h.root)
+    question.get_by_role("button", name="Use").click()
+    h.wait_for("$._job.status.value == 'completed'")
+    assert h.ask(status) == {
+        "seed": "completed",
+        "sketch": "completed",
+        "enough": "completed",
+        "small": "completed",
+        "large": "skipped",
+        "all": "completed",
+        "results": "completed",
+    }
+    h.wait_for("len($._pictures.keys) >= 2")
+    h.settled()
+    h.book.screenshots("canvas-real-completed", h.root)
+    # Undo everything.
+    h.surface.click(position={"x": 12, "y": 12})
+    while h.ask("$.scene.history.undo_label is not None"):
+        h.press("Control+z")
+    assert h.titles() == []
+    assert h.ask("len(graph.layout.nodes)") == 0

@@ -1,5 +1,6 @@
 """The panel of the selected node: its title, what its kind needs, its backend, its fallback."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -152,6 +153,7 @@ def kind_fields(node: CanvasNode, update: Update) -> list[ipywidgets.Widget]:
             return [
                 _choice(config, update, "data_type", "Type", types),
                 _lines(config, update, "files", "Files, one a line"),
+                _value(config, update, "value", "or a value"),
             ]
         case NodeType.OUTPUT:
             return [
@@ -202,6 +204,25 @@ def _whole(
     value = now if isinstance(now, int) and 1 <= now <= 64 else default
     made = ipywidgets.BoundedIntText(value=value, min=1, max=64, description=label)
     made.observe(lambda event: update({key: event["new"]}), "value")
+    return made
+
+
+def _value(config: Mapping[str, Any], update: Update, key: str, label: str) -> ipywidgets.Widget:
+    """A number, a truth value, or text: what reads as JSON's is taken as that."""
+    now = config.get(key)
+    shown = "" if now is None else now if isinstance(now, str) else json.dumps(now)
+    made = ipywidgets.Text(value=shown, description=label, continuous_update=False)
+
+    def changed(event: Mapping[str, Any]) -> None:
+        text: str = event["new"]
+        try:
+            value: object = json.loads(text)
+        except ValueError:
+            value = text
+        plain = isinstance(value, str | int | float | bool)
+        update({key: (value if plain else text) if text else None})
+
+    made.observe(changed, "value")
     return made
 
 

@@ -26,8 +26,10 @@ INTERVAL = 1 / 60
 IN_FLIGHT = 2
 """Frames that may be on their way to the screen: more would queue up behind a slow browser."""
 
-PATIENCE = 0.4
-"""Seconds after which a frame counts as shown: the page may be hidden, or gone."""
+PATIENCE = 2.0
+"""Seconds after which a frame counts as shown: the page may be hidden, or gone.
+
+Not less: on a machine that needs longer for a frame, frames would pile up again."""
 
 MOUSE = ["mousedown", "mouseup", "dblclick", "wheel", "mouseleave"]
 
