@@ -23,6 +23,7 @@ from comfynb.widgets.canvas.geometry import (
     Geometry,
     Ints,
     curves,
+    row_of,
 )
 from comfynb.widgets.canvas.primitives import (
     Lines,
@@ -320,13 +321,14 @@ def _labels(
     of, size = geometry.of, max(11.5 * zoom, SMALLEST)
     sides: tuple[list[tuple[str, float, float]], ...] = ([], [])
     for port, at_x, at_y in zip(ports.tolist(), x.tolist(), y.tolist(), strict=True):
-        view, sides_of = of.port_views[port], of.views[int(of.port_node[port])]
-        beside = bool(sides_of.inputs and sides_of.outputs)
+        view, node = of.port_views[port], of.views[int(of.port_node[port])]
+        is_output = bool(of.port_output[port])
+        opposite = node.inputs if is_output else node.outputs
+        beside = row_of(float(of.port_dy[port])) < len(opposite)
         room = ((WIDTH / 2 if beside else WIDTH) - 20.0) * zoom
         # An asterisk: it must be connected, and is not.
         open_ = view.required and not of.port_used[port]
         text = clip_to(view.label + (" *" if open_ else ""), size, room)
-        is_output = bool(of.port_output[port])
         sides[is_output].append((text, at_x + (-12.0 if is_output else 12.0) * zoom, at_y))
     room = (WIDTH - 24.0) * zoom
     return [

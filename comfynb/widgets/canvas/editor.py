@@ -682,10 +682,12 @@ class CanvasEditor(Composite):
         return Insets(left=236.0 if self._left_on else 0.0, right=right)
 
     def _heights(self) -> dict[str, float]:
-        geometry = self.scene.geometry
+        """Heights with the pictures that are beneath workflows once they ran."""
+        geometry, nodes = self.scene.geometry, self.scene.document.nodes
+        workflows = {key for key, one in nodes.items() if one.node_type is NodeType.WORKFLOW}
         return {
             key: geometry.node_rect(key).height + PICTURE
-            for key in self._pictures.keys
+            for key in workflows | self._pictures.keys
             if key in geometry.of.index
         }
 
@@ -801,7 +803,7 @@ class CanvasEditor(Composite):
     def _svg(self, colours: Mapping[str, str] | None = None) -> str:
         geometry = self.scene.geometry
         bounds = geometry.bounds() or Rect(0.0, 0.0, 400.0, 160.0)
-        tall = max(self._heights().values(), default=0.0)
+        tall = bool(self._pictures.keys)
         margin = 24.0
         zoom = min(1.0, 1400.0 / (bounds.width + 2 * margin))
         size = (

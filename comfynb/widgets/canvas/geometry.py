@@ -27,6 +27,7 @@ __all__ = [
     "Topology",
     "curves",
     "node_height",
+    "row_of",
     "topology",
 ]
 
@@ -81,6 +82,11 @@ def node_height(ports: PortsView) -> float:
     """How high a node with these ports is."""
     rows = max(len(ports.inputs), len(ports.outputs))
     return HEADER + (rows * ROW + 2 * PADDING if rows else 0.0) + FOOTER
+
+
+def row_of(dy: float) -> int:
+    """The row that a port so far beneath its node's top stands in, from 0."""
+    return round((dy - HEADER - PADDING) / ROW - 0.5)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,7 +24,7 @@ from comfynb.widgets.canvas.colours import (
 from comfynb.widgets.canvas.draw import BOXES, FULL, NAMES, Looks, View, detail_at, draw_scene
 from comfynb.widgets.canvas.draw_hand import Wire, draw_dragged, draw_wire, moved
 from comfynb.widgets.canvas.draw_job import draw_job, draw_minimap, minimap, status_text
-from comfynb.widgets.canvas.geometry import PortRef
+from comfynb.widgets.canvas.geometry import Geometry, PortRef
 from comfynb.widgets.canvas.primitives import (
     Clipped,
     Images,
@@ -78,6 +78,20 @@ def test_only_what_is_in_view_is_drawn_unless_asked(scene: Scene) -> None:
         scene.geometry, View(Camera(0, 0, 1), 250, 200), looks(scene), cull=False
     )
     assert set("abcd") <= set(words(everything))
+
+
+def test_a_label_may_be_as_wide_as_its_row_is_free(given: dict[str, Any], make_node: Any) -> None:
+    node = make_node("a", **{"in": ["any", "any"], "out": ["any"]})
+    scene = Scene(CanvasLayout(nodes=[node]), **given)
+    wide = "a label of some length, so it seems"
+    of = scene.geometry.of
+    views = tuple(dataclasses.replace(one, label=wide) for one in of.port_views)
+    geometry = Geometry(
+        dataclasses.replace(of, port_views=views), scene.geometry.x, scene.geometry.y
+    )
+    said = [text for text in words(draw_scene(geometry, view(), looks(scene))) if "label" in text]
+    first, second, last, out = said
+    assert len(first) == len(out) < len(second) == len(last)
 
 
 def test_dragged_nodes_are_on_one_layer_only(scene: Scene) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from comfynb.engine.views import JobView, NodeView, QuestionView
 from comfynb.models import CanvasLayout, FallbackStrategy, JobStatus, NodeType, utcnow
 from comfynb.widgets.canvas import CanvasEditor, PaletteItem
+from comfynb.widgets.canvas.draw_job import PICTURE
 from comfynb.widgets.canvas.hand import Dirty
 from comfynb.widgets.canvas.primitives import Texts
 from comfynb.widgets.canvas.wire import new_canvas
@@ -271,6 +272,17 @@ async def test_frames_wait_for_a_slow_page(make: Callable[..., CanvasEditor]) ->
     screen._message({"event": "shown", "frame": sent})
     await asyncio.wait_for(drawn.wait(), 10)
     assert screen._number == sent + 1
+
+
+def test_arranging_leaves_room_for_the_pictures_of_workflows(
+    make: Callable[..., CanvasEditor], make_node: Any, make_wire: Any
+) -> None:
+    nodes = [make_node("a"), make_node("b"), make_node("c")]
+    layout = CanvasLayout(nodes=nodes, connections=[make_wire("a", "b"), make_wire("a", "c")])
+    editor = make(layout)
+    editor.auto_layout()
+    upper, lower = sorted((editor.scene.geometry.node_rect(key) for key in "bc"), key=lambda r: r.y)
+    assert lower.y >= upper.y + upper.height + PICTURE
 
 
 def test_the_palette_adds_picks_and_drops(make: Callable[..., CanvasEditor]) -> None:
