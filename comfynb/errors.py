@@ -128,12 +128,16 @@ class BackendUnreachable(BackendError):
     """Nobody answers at the address, or the answer broke off.
 
     ``sent`` is True when the request may have reached the server, so that its fate is unknown (look
-    the prompt up before sending it again), and False when certainly nothing was sent.
+    the prompt up before sending it again), and False when certainly nothing was sent. ``refused``
+    is True when the machine itself said that nobody listens on that port.
     """
 
-    def __init__(self, message: str, *, backend: str = "", sent: bool = False) -> None:
+    def __init__(
+        self, message: str, *, backend: str = "", sent: bool = False, refused: bool = False
+    ) -> None:
         super().__init__(message, backend=backend)
         self.sent = sent
+        self.refused = refused
 
 
 class NotComfyUI(BackendError):

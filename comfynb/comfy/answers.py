@@ -180,7 +180,12 @@ class Judge:
                 f" {self.address.host} to NO_PROXY if it needs none"
             )
         if isinstance(error, aiohttp.ClientConnectorError | ssl.SSLError):
-            return self.unreachable(why_no_connection(error, self.address))
+            unreachable = self.unreachable(why_no_connection(error, self.address))
+            unreachable.refused = any(
+                isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED
+                for cause in _causes(error)
+            )
+            return unreachable
         if isinstance(error, TimeoutError):
             return self.too_slow()
         if isinstance(error, aiohttp.ClientResponseError):

@@ -1,9 +1,9 @@
 """One backend while this process knows it: its settings, its health, and what it can run."""
 
 import asyncio
-import errno
 import random
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -104,6 +104,10 @@ class LiveBackend:
         """Whether it is set aside because it keeps failing."""
         self.refused_connections = False
         """Nobody listened at its address when it was last asked: the process is gone."""
+        self.alerts: tuple[str, ...] = ()
+        """What is wrong with the machine, in a few words each."""
+        self.witness: Callable[[Flight], None] | None = None
+        """Is shown each prompt that leaves, for the record of its nodes."""
 
     def __repr__(self) -> str:
         return f"LiveBackend({self.config.name!r}, {self.config.base_url!r})"
@@ -248,6 +252,8 @@ class LiveBackend:
         if seconds is not None:
             self._durations.append(seconds)
             del self._durations[:-15]
+        if self.witness is not None:
+            self.witness(flight)
         self._office.freed(flight, seconds)
         self._office.changed(self)
 
@@ -352,7 +358,7 @@ class LiveBackend:
         if self.online or self.offline_since is None:
             self.offline_since = time.monotonic()
         self.error = str(error)
-        self.refused_connections = _is_refusal(error)
+        self.refused_connections = isinstance(error, BackendUnreachable) and error.refused
         self.seen = self.seen or isinstance(error, NotComfyUI | AuthenticationRequired)
         self.status.online = False
 
@@ -419,14 +425,5 @@ class LiveBackend:
             last_seen=status.last_seen if self.seen else None,
             error=self.error,
             note=self.guard.note,
+            alerts=self.alerts,
         )
-
-
-def _is_refusal(error: BaseException) -> bool:
-    """Whether somebody at that address said that nobody listens on that port."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED:
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False

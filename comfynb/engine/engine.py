@@ -27,6 +27,7 @@ from comfynb.engine.outputs import OutputFolder
 from comfynb.engine.plan import make_task
 from comfynb.engine.recovery import Recovered, Recovery
 from comfynb.engine.scheduling.failures import Step, Verdict, judge
+from comfynb.engine.scheduling.history import recorded
 from comfynb.engine.steering import Steering
 from comfynb.engine.tasks import Flight, NodeTask, Requirements
 from comfynb.engine.views import BackendView
@@ -90,6 +91,7 @@ class Engine:
         """Backends that may take tasks since they were last asked."""
         self._standings: dict[str, tuple[object, ...]] = {}
         self._ask_all = False
+        self._remembered = False
         self._worked: dict[str, set[str]] = {}
         """Where prompts ended well: backends by workflow version."""
         self._watchers: dict[int, Callable[[tuple[BackendView, ...]], None]] = {}
@@ -261,6 +263,12 @@ class Engine:
             self.activate(live)
             self._runner.start(live)
         self.pump()
+        if not self._remembered and len(self._backends) > 1:
+            self._remembered = True
+            self.spawn(self._remember(), "remember how fast backends were")
+
+    async def _remember(self) -> None:
+        self._desk.scheduler.durations.know(await recorded(self._store))
 
     def activate(self, live: LiveJob) -> None:
         """This kernel runs the job from now on."""

@@ -106,6 +106,8 @@ class Flight:
     """It is being taken out of the server's queue, to be done sooner elsewhere."""
     spans: dict[str, float] = field(default_factory=dict)
     """Seconds of its nodes, as the websocket told them."""
+    timeline: list[tuple[str, float, float]] = field(default_factory=list)
+    """Nodes that ran, from when to when (monotonic seconds), oldest first."""
     at: tuple[str, float] | None = None
     """The node that runs, and since when (monotonic seconds)."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,4 +118,5 @@ class Flight:
         if self.at is not None:
             before, since = self.at
             self.spans[before] = self.spans.get(before, 0.0) + now - since
+            self.timeline.append((before, since, now))
         self.at = (node_id, now) if node_id is not None else None

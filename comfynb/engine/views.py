@@ -161,6 +161,8 @@ class BackendView:
     error: str | None
     note: str | None = None
     """What is decided about it at the moment: that it is set aside because it keeps failing."""
+    alerts: tuple[str, ...] = ()
+    """What is wrong with the machine, in a few words each: too hot, memory or disk full, gone."""
 
 
 class Watchable(Protocol[V_co]):

@@ -1,6 +1,5 @@
 """How long nodes take on which backend, learned from what ran, and guessed before anything did."""
 
-import statistics
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -146,8 +145,15 @@ class Durations:
             number = shape.number.get(node_id)
             if number is not None:
                 told[number] = span
-        expected = self.usual(shape)
-        known = sum(self._mean_value((shape.key, number), expected[number]) for number in ran)
+        expected = list(self.usual(shape))
+        for number, loads in enumerate(shape.loads):
+            if loads:
+                model = self._anywhere.get(("model", reading.own[number]))
+                expected[number] = expected[number] if model is None else model.value
+        if sum(told.values()) > seconds / 2:
+            # What was not worth a message took no time.
+            told = {**dict.fromkeys(ran, 0.0), **told}
+        known = sum(expected[number] for number in ran)
         if not told and ran and known > 0:
             told = {number: seconds * expected[number] / known for number in ran}
         if not told:
@@ -168,10 +174,6 @@ class Durations:
         self._ages[seat] = self._ages.get(seat, 0) + 1
         self._ages[""] = self._ages.get("", 0) + 1
 
-    def _mean_value(self, key: Hashable, otherwise: float) -> float:
-        mean = self._anywhere.get(key)
-        return otherwise if mean is None else mean.value
-
     @staticmethod
     def _keys(reading: Reading, number: int) -> tuple[Hashable, ...]:
         shape = reading.shape
@@ -181,14 +183,11 @@ class Durations:
         return keys
 
     def know(self, seats: Mapping[str, float]) -> None:
-        """Take over what is recorded of earlier sessions: seconds of a like prompt by backend."""
-        if not seats:
-            return
-        usual = statistics.median(seats.values())
-        for seat, seconds in seats.items():
-            if seat not in self._slowness and usual > 0:
+        """Take over how slow backends were in earlier sessions, where nothing is known yet."""
+        for seat, slowness in seats.items():
+            if seat not in self._slowness:
                 mean = self._slowness.setdefault(seat, _Mean())
-                mean.n, mean.value = 1, max(0.02, min(50.0, seconds / usual))
+                mean.n, mean.value = 1, max(0.02, min(50.0, slowness))
                 self._ages[seat] = self._ages.get(seat, 0) + 1
 
     def _guess(self, shape: Shape) -> tuple[float, ...]:
