@@ -1,6 +1,8 @@
 """Talks to ComfyUI servers, and turns workflows into the prompts that they run."""
 
 from comfynb.comfy.address import Address, parse_address
+from comfynb.comfy.agent import AgentClient
+from comfynb.comfy.agent_snapshot import AgentSnapshot
 from comfynb.comfy.builder import NodeRef, PromptBuilder
 from comfynb.comfy.check import check_prompt, missing_classes, missing_files, output_nodes
 from comfynb.comfy.client import ComfyClient
@@ -80,6 +82,8 @@ from comfynb.comfy.values import check_value
 __all__ = [
     "Accepted",
     "Address",
+    "AgentClient",
+    "AgentSnapshot",
     "BasicAuth",
     "BearerAuth",
     "CancelResult",

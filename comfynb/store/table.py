@@ -10,7 +10,7 @@ from typing import Any
 from comfynb.errors import UsageError
 from comfynb.store.database import Result, Row
 
-__all__ = ["Table"]
+__all__ = ["Table", "optional"]
 
 _SHOWN = 20
 _WIDTH = 60
@@ -57,18 +57,22 @@ class Table:
 
     def to_df(self) -> Any:
         """Return a pandas DataFrame; raises UsageError where pandas is not installed."""
-        pd = _optional("pandas")
+        pd = optional("pandas")
         return pd.DataFrame.from_records(self.rows, columns=self._unique_names())
 
     def to_arrow(self) -> Any:
         """Return a pyarrow Table; raises UsageError where pyarrow is not installed."""
-        pa = _optional("pyarrow")
+        pa = optional("pyarrow")
         names = self._unique_names()
         columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * len(names)
         arrays = [
             _arrow(pa, values, kind) for values, kind in zip(columns, self.types, strict=True)
         ]
         return pa.Table.from_arrays(arrays, names=names)
+
+    def to_polars(self) -> Any:
+        """Return a polars DataFrame; raises UsageError where polars or pyarrow is missing."""
+        return optional("polars").from_arrow(self.to_arrow())
 
     def _unique_names(self) -> list[str]:
         names: list[str] = []
@@ -130,11 +134,13 @@ class Table:
         return f'<table style="{_CSS}">{foot}{head}<tbody>{rows}</tbody></table>'
 
 
-def _optional(module: str) -> Any:
+def optional(module: str) -> Any:
+    """Import a module that not everybody has; raises UsageError, saying how to get it."""
     try:
         return import_module(module)
     except ImportError as error:
-        raise UsageError(f"{module} is not installed: pip install 'comfynb[pandas]'") from error
+        extra = "polars" if module == "polars" else "'comfynb[pandas]'"
+        raise UsageError(f"{module} is not installed: pip install {extra}") from error
 
 
 def _text(value: object) -> str:
@@ -169,6 +175,8 @@ def _arrow(pa: Any, values: tuple[Any, ...], kind: str) -> Any:
         "INTEGER": pa.int32(),
         "INT4": pa.int32(),
         "DOUBLE": pa.float64(),
+        "FLOAT": pa.float32(),
+        "FLOAT4": pa.float32(),
         "FLOAT8": pa.float64(),
         "BOOLEAN": pa.bool_(),
         "BOOL": pa.bool_(),

@@ -37,6 +37,7 @@ from comfynb.workbench.backends import Backend, Backends, credentials_for, secre
 from comfynb.workbench.graphs import Graphs
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs
 from comfynb.workbench.library import Workflows
+from comfynb.workbench.metrics import Metrics, agent_secret
 from comfynb.workbench.studies import Score, Study, start_study
 from comfynb.workbench.sweeps import Sweep, Sweeps
 from comfynb.workbench.workflows import Workflow
@@ -77,10 +78,9 @@ class Workbench:
         self.store: Store = open_store(path)
         self.host = LoopHost()
         self.files = Path(files).absolute() if files else _files_beside(path)
-        self._secrets = SecretFile()
-        self.engine = Engine(
-            self.store, self.host, self.files / "outputs", report=_reporter(weakref.ref(self))
-        )
+        self.secrets = SecretFile()
+        self.report = _reporter(weakref.ref(self))
+        self.engine = Engine(self.store, self.host, self.files / "outputs", report=self.report)
         self.inputs = InputFolder(self.files / "inputs")
         self._object_infos: dict[str, tuple[dict[str, Any], ObjectInfo]] = {}
         self.problems: list[str] = []
@@ -90,8 +90,10 @@ class Workbench:
         self.graphs = Graphs(self)
         self.jobs = Jobs(self)
         self.sweeps = Sweeps(self)
+        self.metrics = Metrics(self)
         self._ensure_project()
         self.host.ask(self._open_backends)
+        self.host.ask(self.metrics.collector.start)
         self._resuming: Doing[Recovered] | None = self.resume() if resume else None
 
     @classmethod
@@ -118,7 +120,7 @@ class Workbench:
         client_ids = self._former_client_ids()
         for config in configs:
             try:
-                credentials = credentials_for(config.auth, self._secrets.get(config.id))
+                credentials = credentials_for(config.auth, self.secrets.get(config.id))
             except ComfynbError as error:
                 credentials = None
                 self.problems.append(str(error))
@@ -172,9 +174,9 @@ class Workbench:
     ) -> Backend:
         """Store a backend and know it from now on; the same id replaces its former settings."""
         if credentials is not None and store_secret:
-            self._secrets.set(config.id, secret_of(credentials))
+            self.secrets.set(config.id, secret_of(credentials))
         else:
-            self._secrets.remove(config.id)
+            self.secrets.remove(config.id)
         self.store.put(config).result()
         live = self.host.ask(self.engine.put_backend, config, credentials)
         return Backend(self, live)
@@ -210,9 +212,10 @@ class Workbench:
 
         async def remove() -> None:
             await self.engine.remove_backend(live.id)
+            self.secrets.remove(agent_secret(live.id))
             await self.store.delete(ObjectInfoRecord, live.id)
             await self.store.delete(BackendConfig, live.id)
-            self._secrets.remove(live.id)
+            self.secrets.remove(live.id)
 
         return self.host.do(remove(), f"remove {live.name}")
 
@@ -402,6 +405,10 @@ class Workbench:
         if self._closed:
             return
         self._closed = True
+        if self.host.on_loop or not self.host.usable:
+            self.metrics.collector.stop()
+        else:
+            self.host.ask(self.metrics.collector.stop)
         if self.host.on_loop:
             # A cell cannot wait for the loop that runs it; what is cancelled here cleans up later.
             self.engine.stop()

@@ -9,6 +9,7 @@ from comfynb.engine.live import LiveJob
 from comfynb.engine.views import JobView, QuestionView
 from comfynb.errors import JobCancelled, JobFailed, UsageError
 from comfynb.models import JobEvent, JobStatus, NodeType
+from comfynb.store import Table
 from comfynb.widgets import JobRow, JobsTable, mimebundle, shared_view
 from comfynb.workbench.job_nodes import JobNodes
 from comfynb.workbench.outputs import Outputs
@@ -124,6 +125,16 @@ class JobHandle:
     def images(self) -> Outputs:
         """The pictures that it made, downloaded; shows itself as a gallery."""
         return Outputs([f for f in self._live.view.images if f.media_type.startswith("image/")])
+
+    @property
+    def metrics(self) -> Table:
+        """The samples of the machines that ran it, while they did: ``job.metrics.to_df()``."""
+        return self._workbench.metrics.queries.samples(self.id).result()
+
+    @property
+    def usage(self) -> Table:
+        """What each attempt cost: seconds, peak VRAM (MB), energy; unknown is empty."""
+        return self._workbench.metrics.queries.of_job(self.id).result()
 
     @property
     def history(self) -> list[JobEvent]:
