@@ -58,6 +58,8 @@ class Live(Generic[V]):
         self._method = weakref.WeakMethod(method)
         self._last = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
+        # A change may come before watch() has returned, from the loop's thread.
+        self._stop: weakref.finalize[..., Live[V]] | None = None
         ref = weakref.ref(self)
 
         def changed(view: V) -> None:
@@ -65,11 +67,12 @@ class Live(Generic[V]):
             if live is not None:
                 live._changed(view)  # noqa: SLF001 - this closure only keeps the reference weak
 
-        self._stop = weakref.finalize(self, source.watch(changed))
-        self._stop.atexit = False
+        stop = weakref.finalize(self, source.watch(changed))
+        stop.atexit = False
+        self._stop = stop
 
     def _changed(self, view: V) -> None:
-        if not self._stop.alive or self._timer is not None:
+        if self._stop is None or not self._stop.alive or self._timer is not None:
             return
         loop = current_loop()
         now = time.monotonic()
@@ -97,7 +100,8 @@ class Live(Generic[V]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._stop()
+        if self._stop is not None:
+            self._stop()
 
 
 def _flush(ref: "weakref.ref[Live[Any]]") -> None:

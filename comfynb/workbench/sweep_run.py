@@ -221,10 +221,10 @@ class SweepRun:
             made = await asyncio.to_thread(self._make, points, keys, signatures)
             answers = await self.journal.hand_out(self.id, made, again=self.record.again)
         except BaseException:
-            self._queue.extendleft(reversed(points))
+            self._give_back(points)
             raise
         if answers is None:
-            self._queue.extendleft(reversed(points))
+            self._give_back(points)
             await self._look_again()
             return
         jobs = {one.index: one.job for one in made}
@@ -248,6 +248,14 @@ class SweepRun:
             await self._link(elsewhere)
         if by_number:
             await self._reload(by_number.values())
+
+    def _give_back(self, points: Sequence[Point]) -> None:
+        """Points that could not be handed out wait again, unless nobody wants them any more."""
+        if self.status is SweepStatus.CANCELLED:
+            for point in points:
+                self.points.set_status(point, JobStatus.CANCELLED)
+        else:
+            self._queue.extendleft(reversed(points))
 
     async def _keys_of(self, target: int) -> Keys:
         version_id = self.targets[target].version_id

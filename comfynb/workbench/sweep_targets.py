@@ -93,6 +93,9 @@ class Keys:
             changed.setdefault(node_id, self._prompt[node_id])
         if places:
             changed = resolve_at(changed, places, seed if isinstance(seed, int) else 0)
+        if BACKEND in point:
+            # Whoever sweeps over backends wants to see what each of them makes of it.
+            signatures = [*signatures, f"backend {target.backend_id}"]
         return content_key(self._hasher.key(changed), signatures)
 
 

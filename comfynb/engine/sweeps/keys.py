@@ -7,7 +7,8 @@ Two points with one key are computed once. The key holds
 * the kept copy's path, which holds its SHA-256, for an input file that lies on this machine;
 * for each backend that may run it (enabled, with all its node classes; only the one that a point
   is bound to, if it is bound): ComfyUI's version, and what it declares about those node classes
-  (inputs, types, defaults, limits, the module they come from).
+  (inputs, types, defaults, limits, the module they come from);
+* the backend's id, where backends are an axis of the sweep: then each of them computes it.
 
 It does not hold lists of files that a backend offers, nor the files behind their names: whoever
 puts another model under an old name says ``again=True``.

@@ -50,7 +50,7 @@ def work(store, urls, points, first):
 
 def report(workbench, sweep):
     rows = workbench.sql(
-        "select points.\"index\", points.job_id, jobs.status, points.linked, "
+        'select points."index", points.job_id, jobs.status, points.linked, '
         "(select list(p.prompt_id || ' ' || p.state order by p.created_at) from prompts p "
         " where p.job_id = points.job_id) as prompts, "
         "(select count(*) from output_files o join prompts p using (prompt_id) "
@@ -76,7 +76,7 @@ def kernel(store, urls, points, first):
         workbench, _ = work(store, urls, points, first)
         workbench.close()
         os._exit(0)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - whatever it is, a fork must not go on in the caller
         traceback.print_exc()
         os._exit(70)
 
@@ -88,7 +88,7 @@ def main():
     for _ in range(int(kills)):
         pid = kernel(store, urls, int(points), first)
         watched = os.pidfd_open(pid)
-        ended, _, _ = select.select([watched], [], [], moments.uniform(0.02, 0.9))
+        ended, _, _ = select.select([watched], [], [], moments.uniform(0.02, 0.6))
         os.close(watched)
         if ended:
             _, status = os.waitpid(pid, 0)
