@@ -113,7 +113,8 @@ def draw_scene(
             edges &= ~(hidden[of.edge_from] | hidden[of.edge_to])
         if looks.hidden_edge is not None and looks.hidden_edge in of.edge_index:
             edges[of.edge_index[looks.hidden_edge]] = False
-        drawing += draw_edges(geometry, np.flatnonzero(edges), ends, view.camera, looks, level)
+        shown_edges = np.flatnonzero(edges)
+        drawing += draw_edges(geometry, shown_edges, ends[shown_edges], view.camera, looks, level)
     places = np.flatnonzero(shown & ~hidden)
     return drawing + draw_nodes(geometry, places, view.camera, looks, level)
 
@@ -137,12 +138,15 @@ def draw_grid(view: View) -> list[Primitive]:
 def draw_edges(  # noqa: PLR0917 - called in two places
     geometry: Geometry, places: Ints, ends: Floats, camera: Camera, looks: Looks, level: int
 ) -> list[Primitive]:
-    """Connections as curves in their type's colour; order-only and broken ones are dashed."""
+    """Connections as curves in their type's colour; order-only and broken ones are dashed.
+
+    ``ends`` are those of the connections at ``places``.
+    """
     if not len(places):
         return []
     of = geometry.of
     # The curve is that of the canvas, not of the screen: it keeps its form at every zoom.
-    points = curves(ends[places], coarse=level == BOXES) * camera.zoom
+    points = curves(ends, coarse=level == BOXES) * camera.zoom
     points += np.array([camera.x, camera.y])
     chosen = _flags(of.edge_ids, looks.selected_edges, of.edge_index)[places]
     wrong = of.edge_broken[places] | _flags(of.edge_ids, looks.problems, of.edge_index)[places]

@@ -66,9 +66,9 @@ def draw_dragged(
     if of.edge_ids:
         hanging = np.flatnonzero(chosen[of.edge_from] | chosen[of.edge_to])
         if len(hanging):
-            ends = geometry.edge_ends()
-            hanging = hanging[geometry.edges_in(ends, seen)[hanging]]
-            out += draw_edges(geometry, hanging, ends, view.camera, looks, level)
+            ends = geometry.edge_ends(hanging)
+            visible = geometry.edges_in(ends, seen)
+            out += draw_edges(geometry, hanging[visible], ends[visible], view.camera, looks, level)
     places = np.flatnonzero(chosen & geometry.nodes_in(seen))
     return out + draw_nodes(geometry, places, view.camera, looks, level)
 

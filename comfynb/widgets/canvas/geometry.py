@@ -258,14 +258,16 @@ class Geometry:
             float(self.y[node] + self.of.port_dy[port]),
         )
 
-    def edge_ends(self) -> Floats:
-        """(n, 4): where every connection starts and ends."""
+    def edge_ends(self, places: Ints | None = None) -> Floats:
+        """(n, 4): where every connection starts and ends, or some."""
         of = self.of
-        out = of.edge_ends.copy()
-        out[:, 0] += self.x[of.edge_from]
-        out[:, 1] += self.y[of.edge_from]
-        out[:, 2] += self.x[of.edge_to]
-        out[:, 3] += self.y[of.edge_to]
+        chosen = slice(None) if places is None else places
+        out = of.edge_ends[chosen].copy()
+        start, end = of.edge_from[chosen], of.edge_to[chosen]
+        out[:, 0] += self.x[start]
+        out[:, 1] += self.y[start]
+        out[:, 2] += self.x[end]
+        out[:, 3] += self.y[end]
         return out
 
     def bounds(self, node_ids: Iterable[str] | None = None) -> Rect | None:

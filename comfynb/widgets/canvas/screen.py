@@ -23,8 +23,9 @@ LAYERS = (Dirty.SCENE, Dirty.JOB, Dirty.HAND)
 INTERVAL = 1 / 60
 """Seconds between two frames at least."""
 
-IN_FLIGHT = 2
-"""Frames that may be on their way to the screen: more would queue up behind a slow browser."""
+IN_FLIGHT = 1
+"""Frames that may be on their way to the screen: more would queue up behind a slow browser, and
+each would put the picture one frame further behind the hand."""
 
 PATIENCE = 2.0
 """Seconds after which a frame counts as shown: the page may be hidden, or gone.

@@ -15,6 +15,7 @@ from comfynb.widgets.canvas import CanvasEditor, PaletteItem
 from comfynb.widgets.canvas.draw_job import PICTURE
 from comfynb.widgets.canvas.hand import Dirty
 from comfynb.widgets.canvas.primitives import Texts
+from comfynb.widgets.canvas.screen import IN_FLIGHT
 from comfynb.widgets.canvas.wire import new_canvas
 from comfynb.widgets.composite import close_tree
 from comfynb.widgets.live import _tasks
@@ -263,7 +264,7 @@ async def test_frames_wait_for_a_slow_page(make: Callable[..., CanvasEditor]) ->
         screen.draw()
         screen.request(Dirty.HAND)
     sent = screen._number
-    screen._sent = {sent - 1: float("inf"), sent: float("inf")}  # two are on their way
+    screen._sent = dict.fromkeys(range(sent, sent - IN_FLIGHT, -1), float("inf"))
     screen.request(Dirty.HAND)
     assert screen._number == sent
     drawn = asyncio.Event()

@@ -124,9 +124,10 @@ function render({ model, el }) {
   // Frames are counted back once they are on screen, so that no more are sent than are shown.
   const heard = (message) => {
     if (message.frame !== undefined) {
-      requestAnimationFrame(() => requestAnimationFrame(() => {
+      // A task that is asked for within a frame runs once that frame has been painted.
+      requestAnimationFrame(() => setTimeout(() => {
         if (!stop.signal.aborted) model.send({ event: "shown", frame: message.frame });
-      }));
+      }, 0));
     } else if (message.focus) {
       el.focus({ preventScroll: true });
     }
