@@ -143,9 +143,9 @@ class PlotPage:
                 if view in self._drawn and isinstance(sequence, int):
                     self._drawn[view] = sequence
             case "zoom":
-                found = content.get("range")
-                if self._on_zoom is not None and _is_range(found):
-                    self._on_zoom(found[0] / 1000, found[1] / 1000)
+                found = _range(content.get("range"))
+                if self._on_zoom is not None and found is not None:
+                    self._on_zoom(*found)
             case "live":
                 if self._on_live is not None:
                     self._on_live()
@@ -171,10 +171,12 @@ def _bytes(points: Points) -> tuple[bytes, bytes]:
     return array("d", points[0]).tobytes(), array("f", points[1]).tobytes()
 
 
-def _is_range(found: object) -> bool:
-    return (
-        isinstance(found, list)
-        and len(found) == 2
-        and all(isinstance(one, int | float) and abs(one) < 1e14 for one in found)
-        and found[0] < found[1]
-    )
+def _range(found: object) -> tuple[float, float] | None:
+    """Two ascending times in milliseconds, as seconds; what a page sends may be anything."""
+    if not isinstance(found, list) or len(found) != 2:
+        return None
+    start, end = found
+    for one in found:
+        if isinstance(one, bool) or not isinstance(one, int | float) or not abs(one) < 1e14:
+            return None
+    return (start / 1000, end / 1000) if start < end else None

@@ -47,8 +47,8 @@ def drawing(window: MetricsWindow, drawn: Figure, fields: Sequence[str]) -> str:
     stacked = lanes(window.backends, window.jobs, window.start, window.end)
     colours = {kind.status: kind.colour for kind in STATUSES}
     for lane in stacked:
-        height = lane.levels * LEVEL
-        parts.append(_label(lane.backend, top + height / 2))
+        lane_height = lane.levels * LEVEL
+        parts.append(_label(lane.backend, top + lane_height / 2))
         for bar in lane.bars:
             left, right = across(bar.start * 1000), across(bar.end * 1000)
             names = ", ".join(dict.fromkeys(one_line(span.name, 60) for span in bar.spans[:3]))
@@ -58,7 +58,7 @@ def drawing(window: MetricsWindow, drawn: Figure, fields: Sequence[str]) -> str:
                 f'fill="{colours.get(bar.status, STATUSES[-1].colour)}">'
                 f"<title>{esc(names)}: {look(bar.status).word}</title></rect>"
             )
-        top += height + 3
+        top += lane_height + 3
     bottom = top + 4
     parts += [
         f'<text x="{LEFT + inner * share:.0f}" y="{bottom + 12:.0f}" text-anchor="{anchor}">'

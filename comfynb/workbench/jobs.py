@@ -12,6 +12,7 @@ from comfynb.models import JobEvent, JobStatus, NodeType
 from comfynb.store import Table
 from comfynb.widgets import JobRow, JobsTable, mimebundle, shared_view
 from comfynb.workbench.job_nodes import JobNodes
+from comfynb.workbench.metrics_plot import job_metrics
 from comfynb.workbench.outputs import Outputs
 
 if TYPE_CHECKING:
@@ -128,8 +129,9 @@ class JobHandle:
 
     @property
     def metrics(self) -> Table:
-        """The samples of the machines that ran it, while they did: ``job.metrics.to_df()``."""
-        return self._workbench.metrics.queries.samples(self.id).result()
+        """The samples of the machines that ran it, while they did: ``job.metrics.to_df()``; shows
+        itself as a small plot."""
+        return job_metrics(self._workbench, self.id)
 
     @property
     def usage(self) -> Table:

@@ -12,6 +12,7 @@ from comfynb.engine.metrics.series import Series
 from comfynb.errors import InvalidValue, UsageError
 from comfynb.models import utcnow
 from comfynb.store import Pending, Table
+from comfynb.workbench.metrics_plot import MetricsPlots
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -63,7 +64,7 @@ def _moment(value: Moment) -> datetime:
     return datetime.fromtimestamp(value, tz=utcnow().tzinfo)
 
 
-class Metrics:
+class Metrics(MetricsPlots):
     """Samples of every backend, summed up over time, on one axis with the jobs.
 
     What is asked for by ``last=`` is the time up to now: "15m", "1h", "7d". Times have a zone.
@@ -182,10 +183,6 @@ class Metrics:
     def throughput(self, last: str | float | timedelta = "7d") -> Table:
         """What each backend did hour by hour: prompts, success rate, waiting, energy."""
         return self.queries.throughput(*self._window(last, None, None)).result()
-
-    def heatmap(self, timezone: str = "UTC") -> Table:
-        """Mean GPU utilisation by weekday (1 is Monday) and hour of the day."""
-        return self.queries.heatmap(timezone).result()
 
     def demand(self) -> Table:
         """Which backend to buy more of, best first; docs/analytics.md says what the score means."""
