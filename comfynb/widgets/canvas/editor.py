@@ -13,7 +13,7 @@ from comfynb.engine.views import BackendView, JobView, NodeView
 from comfynb.errors import ComfynbError
 from comfynb.models import CanvasLayout, CanvasNode, NodeType
 from comfynb.widgets.canvas.camera import Camera, Insets
-from comfynb.widgets.canvas.colours import KIND_LOOKS, palette
+from comfynb.widgets.canvas.colours import palette
 from comfynb.widgets.canvas.contract import (
     Check,
     Compatible,
@@ -42,11 +42,12 @@ from comfynb.widgets.canvas.draw_job import (
 )
 from comfynb.widgets.canvas.geometry import WIDTH, Geometry, Rect
 from comfynb.widgets.canvas.hand import Callbacks, Dirty, Hand, Keys, Mode, PaletteWish
-from comfynb.widgets.canvas.inspector import FALLBACKS, NodePanel
+from comfynb.widgets.canvas.inspector import NodePanel
 from comfynb.widgets.canvas.pictures import Pictures
 from comfynb.widgets.canvas.primitives import Primitive
 from comfynb.widgets.canvas.scene import Scene
 from comfynb.widgets.canvas.screen import Screen
+from comfynb.widgets.canvas.summaries import in_words, summary
 from comfynb.widgets.canvas.surface import Palette
 from comfynb.widgets.canvas.svg import to_svg
 from comfynb.widgets.composite import Composite, close_tree, html, icon_button
@@ -711,28 +712,7 @@ class CanvasEditor(Composite):
         )
 
     def _summary(self, node: CanvasNode) -> str:
-        config = node.config
-        match node.node_type:
-            case NodeType.WORKFLOW:
-                if node.backend_affinity is None:
-                    return "any backend"
-                known = {one.id: one.name for one in (self._backends() if self._backends else ())}
-                where = known.get(node.backend_affinity, node.backend_affinity)
-                words = {value: key for key, value in FALLBACKS.items()}
-                return f"{where}, else {words[node.fallback_strategy].split(' ')[0]}"
-            case NodeType.CONDITION:
-                return str(config.get("expression") or "no expression yet")
-            case NodeType.FANOUT:
-                return f"{config.get('mode', 'broadcast')}"
-            case NodeType.MERGE:
-                return f"{config.get('mode', 'concatenate')}"
-            case NodeType.INPUT:
-                given = config.get("files") or config.get("values") or config.get("value")
-                number = len(given) if isinstance(given, list) else int(given is not None)
-                word = "item" if number == 1 else "items"
-                return f"{config.get('data_type', 'any')} · {number} {word}"
-            case NodeType.OUTPUT:
-                return str(config.get("output_folder") or "no folder yet")
+        return summary(node, self._backends() if self._backends is not None else ())
 
     def _paint(self, dirty: Dirty) -> dict[Dirty, list[Primitive]]:
         """The drawings of the layers that are dirty."""
@@ -819,13 +799,7 @@ class CanvasEditor(Composite):
 
     def plain(self) -> str:
         """The graph in words: its nodes by kind, its connections, the job if one is shown."""
-        document = self.scene.document
-        kinds: dict[str, int] = {}
-        for node in document.nodes.values():
-            word = KIND_LOOKS[node.node_type].word.lower()
-            kinds[word] = kinds.get(word, 0) + 1
-        nodes = ", ".join(f"{number} {word}" for word, number in kinds.items()) or "empty"
-        text = f"{one_line(self._name, 80)}: {nodes}; {len(document.connections)} connections"
+        text = in_words(self._name, self.scene.document)
         if self._job is not None:
             text += f"; {one_line(self._job.name, 80)} {self._job.status.value}"
         return text
