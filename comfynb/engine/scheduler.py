@@ -195,9 +195,7 @@ class Scheduler:
         entry.seat = seat.id
         entry.warm = book.warm
         entry.estimate = self.durations.estimate(seat.id, entry.reading, book.warm)
-        if not book.given:
-            book.begun = now
-        book.given[id(entry.task)] = entry
+        book.take(entry, now)
         book.warm = frozenset(entry.reading.sigs)
         if entry.task.group is not None and (group := self._groups.get(entry.task.group)):
             group.flying += 1
@@ -214,7 +212,9 @@ class Scheduler:
         """Its backend has begun to run it."""
         entry = self._entries.get(id(task))
         if entry is not None and entry.seat is not None:
-            self._books[entry.seat].begun = self._clock()
+            book = self._books[entry.seat]
+            book.begun = now = self._clock()
+            book.free_at = now + book.backlog(now)
 
     def ended(
         self,
@@ -227,8 +227,7 @@ class Scheduler:
         if entry is None or entry.seat is None:
             return
         book = self._books[entry.seat]
-        if book.given.pop(id(task), None) is not None:
-            book.begun = self._clock()
+        book.done(entry, self._clock())
         group = self._groups.get(task.group) if task.group is not None else None
         if group is not None:
             group.flying -= 1
@@ -582,15 +581,18 @@ class Scheduler:
         slots = 0
         helper = 0
         for other in self._books.values():
+            backlog = other.about(now)
+            if backlog >= finish:
+                continue
+            unit = family.unit(other.id, self.durations)
+            if backlog + unit > finish:
+                continue
             rival = self._seats[other.id]
             if rival is seat or not self._may(rival, entry.kind):
                 continue
             if not other.given and rival.free <= 0:
                 continue  # it is set aside, or about to be
-            unit = family.unit(other.id, self.durations)
-            backlog = other.backlog(now, rival.foreign)
-            if backlog + unit > finish:
-                continue
+            backlog += rival.foreign * unit / other.slots
             enter = 0.0
             if other.leaf is None or (other.leaf is not entry.leaf and not other.leaf.count):
                 seconds = self.durations.estimate(other.id, entry.reading, other.warm)

@@ -77,6 +77,10 @@ class Durations:
         mean = self._slowness.get(seat)
         return mean.value if mean is not None else 1.0
 
+    def age(self, seat: str) -> int:
+        """Changes whenever something was learned about a backend."""
+        return self._ages.get(seat, 0)
+
     def costs(self, seat: str, shape: Shape) -> Sequence[float]:
         """Seconds of each node of a shape on a backend, whatever model it names."""
         key = seat, shape.key

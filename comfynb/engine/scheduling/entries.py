@@ -38,7 +38,7 @@ class Entry:
 class Book:
     """What the scheduler knows of one backend: what it has been given, and what is warm there."""
 
-    __slots__ = ("begun", "family", "given", "id", "leaf", "pace", "slots", "warm")
+    __slots__ = ("begun", "family", "free_at", "given", "id", "leaf", "pace", "slots", "warm")
 
     def __init__(self, seat_id: str) -> None:
         self.id = seat_id
@@ -47,6 +47,8 @@ class Book:
         self.slots = 1
         self.begun = 0.0
         """When what runs there began to run."""
+        self.free_at = 0.0
+        """When it should have done all that it was given."""
         self.warm: frozenset[int] = frozenset()
         """What the last prompt given to it leaves in its cache."""
         self.leaf: Branch | None = None
@@ -74,6 +76,26 @@ class Book:
             typical = seconds / len(self.given) if self.given else 1.0
             seconds += foreign * typical
         return seconds / self.slots
+
+    def about(self, now: float) -> float:
+        """The same without other people's prompts, at once, as it was when it last changed."""
+        if not self.given:
+            return 0.0
+        left = self.free_at - now
+        return left if left > 0 else self.backlog(now)
+
+    def take(self, entry: Entry, now: float) -> None:
+        """It was given a task."""
+        if not self.given:
+            self.begun = now
+        self.free_at = max(self.free_at, now) + entry.estimate / self.slots
+        self.given[id(entry.task)] = entry
+
+    def done(self, entry: Entry, now: float) -> None:
+        """It is done with a task."""
+        if self.given.pop(id(entry.task), None) is not None:
+            self.begun = now
+            self.free_at = now + self.backlog(now)
 
     def head(self, now: float) -> float:
         """Seconds until one of the prompts that it runs has ended."""

@@ -29,6 +29,7 @@ class Family:
         self._values: list[set[int]] = [set() for _ in shape.order]
         self._new: list[tuple[Entry, bool]] = []
         self._points = 0
+        self._units: dict[str, tuple[int, int, float]] = {}
         self._planned: tuple[int, int, int] | None = None
 
     def __repr__(self) -> str:
@@ -60,7 +61,12 @@ class Family:
 
     def unit(self, seat: str, durations: Durations) -> float:
         """Seconds of a task on a backend that has everything loaded that can stay loaded."""
-        return max(1e-4, total(self.always, durations.costs(seat, self.shape)))
+        age = durations.age(seat)
+        known = self._units.get(seat)
+        if known is None or known[0] != age or known[1] != self.always:
+            seconds = max(1e-4, total(self.always, durations.costs(seat, self.shape)))
+            known = self._units[seat] = age, self.always, seconds
+        return known[2]
 
     def sort(self, durations: Durations, books: Iterable[Book]) -> None:
         """Put new tasks in their places; all of them anew where another order is better now."""
