@@ -280,6 +280,6 @@ def test_whole_stretches_are_never_loaded_twice(checkpoints, seeds, backends, sh
 def test_many_backends_all_help_until_the_end():
     fleet = machines(*[1 + number % 4 for number in range(40)])
     report = play(fleet, points(checkpoint="abcd", seed=range(500)), costs())
-    # Each has to load something, but for those that help with a second stretch only once.
-    assert report.makespan <= 1.1 * (2000 * SAMPLE + 40 * LOAD) / 100
+    # Half a second of work lies in the queues, a quarter of all there is to do here.
+    assert report.makespan <= 1.2 * (2000 * SAMPLE + 40 * LOAD) / 100
     assert report.ran["Opens"] <= 70
