@@ -52,7 +52,7 @@ def short_value(value: object, limit: int = 40) -> str:
 
 def point_label(point: PointView, axes: Iterable[str], limit: int = 40) -> str:
     """A point's values on one line: "cfg 5, seed 3"."""
-    told = [f"{axis} {short_value(point.values[axis], limit)}" for axis in axes
+    told = [f"{one_line(axis, 60)} {short_value(point.values[axis], limit)}" for axis in axes
             if axis in point.values]  # fmt: skip
     return ", ".join(told) or f"point {point.index}"
 
@@ -90,7 +90,7 @@ def sweep_line(view: SweepView) -> str:
     """The whole on one line, for consoles."""
     parts = [
         f"{one_line(view.name, 80)}: {view.status.value}",
-        f"{len(view.points)} points of {', '.join(view.axes) or 'no axes'}",
+        f"{len(view.points)} points of {one_line(', '.join(view.axes), 200) or 'no axes'}",
         count_words(view),
         pace_words(view) if view.status is SweepStatus.RUNNING else "",
     ]
