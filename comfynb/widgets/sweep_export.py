@@ -71,7 +71,7 @@ def write_html(
 def corner_text(table: PointTable) -> str:
     """What stands where rows and columns meet: "cfg ↓ seed →"."""
     parts = [f"{table.rows} ↓" if table.rows else "", f"{table.columns} →" if table.columns else ""]
-    return " ".join(part for part in parts if part)
+    return one_line(" ".join(part for part in parts if part), 120)
 
 
 def _figure(point: PointView, axes: Sequence[str], target: Target) -> str:

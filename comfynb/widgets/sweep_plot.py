@@ -231,9 +231,10 @@ class SweepPlot(Composite):
     def plain(self) -> str:
         """How many points it shows, and the best."""
         points = self._drawn(self._x)
-        against = f"{self._y} against {self._x}" if self._x else f"parameters and {self._y}"
+        y = one_line(self._y, 60)
+        against = f"{y} against {one_line(self._x, 60)}" if self._x else f"parameters and {y}"
         if not points:
-            return f"{one_line(self._view.name, 80)}: no point has a {self._y} yet"
+            return f"{one_line(self._view.name, 80)}: no point has a {y} yet"
         best = max(points, key=lambda point: float(self._value(point, self._y)))
         return (
             f"{one_line(self._view.name, 80)}: {against}, {len(points)} points; "
