@@ -40,6 +40,7 @@ def build(folder: Path) -> None:
 async def sample(samples: int) -> dict[str, float]:
     """Take samples as fast as it goes; both texts are made of each, as for JSON and Prometheus."""
     import psutil
+
     from comfynb_agent import openmetrics
     from comfynb_agent.collector import Collector
     from comfynb_agent.disks import DiskReader

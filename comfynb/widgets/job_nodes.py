@@ -23,6 +23,7 @@ class NodeLines(ipywidgets.VBox):  # type: ignore[misc]
         self.add_class("comfynb-nodes")
         self._lines: dict[str, ipywidgets.HTML] = {}
         self._rest = html("", "comfynb-soft")
+        self._shown: tuple[ipywidgets.Widget, ...] = ()
 
     def show(self, view: JobView, now: datetime) -> None:
         """Show the nodes as they are now."""
@@ -37,7 +38,8 @@ class NodeLines(ipywidgets.VBox):  # type: ignore[misc]
         self._lines = lines
         self._rest.value = rest_html(view.nodes)
         children = (*lines.values(), *([self._rest] if self._rest.value else []))
-        if children != self.children:
+        if children != self._shown:
+            self._shown = children
             self.children = children
         for line in gone.values():
             close_tree(line)

@@ -18,6 +18,7 @@ import aiohttp
 import pynvml
 import pytest
 from aiohttp import web
+
 from comfynb_agent.cli import make_app
 from comfynb_agent.collector import Collector
 from comfynb_agent.disks import DiskReader

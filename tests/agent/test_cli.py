@@ -10,10 +10,10 @@ import urllib.error
 import urllib.request
 
 import pytest
-from comfynb_agent import __version__
-from comfynb_agent.cli import main
 
 from comfynb.sandbox import Sandbox
+from comfynb_agent import __version__
+from comfynb_agent.cli import main
 
 SECRET = "correct-horse-battery-staple"
 

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 
 import psutil
 import pytest
+
+from comfynb.models import BackendStatus, MetricsSnapshot
 from comfynb_agent.collector import Collector
 from comfynb_agent.disks import MOST_FOLDERS, DiskReader
 from comfynb_agent.host import HostReader
 from comfynb_agent.nvml import NvmlReader
 from comfynb_agent.queues import NoQueue, QueueReading
-
-from comfynb.models import BackendStatus, MetricsSnapshot
 
 MIB = 1024 * 1024
 

@@ -15,11 +15,11 @@ import aiohttp
 import jsonschema
 import pynvml
 import pytest
-from comfynb_agent.custom_node import _folders, _torch_gpus
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
 from comfynb.sandbox import Sandbox, in_process
 from comfynb.sandbox.versions import VERSIONS
+from comfynb_agent.custom_node import _folders, _torch_gpus
 
 SECRET = "correct-horse-battery-staple"
 ROUTES = ("metrics.json", "metrics", "metrics/stream", "openapi.json")
@@ -249,6 +249,7 @@ def test_routes_have_no_options_which_comfyui_could_not_copy(custom_nodes, no_dr
 
 def test_a_comfyui_whose_listening_is_unknown_counts_as_open(custom_nodes, monkeypatch, caplog):
     from aiohttp import web
+
     from comfynb_agent.custom_node import install
 
     for arguments in (None, types.SimpleNamespace(), types.SimpleNamespace(listen=None)):

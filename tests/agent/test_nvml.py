@@ -5,6 +5,7 @@ import os
 
 import pynvml
 import pytest
+
 from comfynb_agent.fields import GPU, THROTTLE_REASONS
 from comfynb_agent.nvml import RECOUNT, RETRY, RETRY_LOST, RETRY_REFUSED, NvmlReader
 from comfynb_agent.nvml_calls import CALLS, MOST_PROCESSES, OFTEN, SELDOM

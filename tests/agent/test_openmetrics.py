@@ -3,15 +3,16 @@
 import copy
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+
 from comfynb_agent.collector import Collector
 from comfynb_agent.disks import DiskReader
 from comfynb_agent.fields import DISK, GPU, HOST, QUEUE, THROTTLE_REASONS
 from comfynb_agent.nvml import NvmlReader
 from comfynb_agent.openmetrics import render
 from comfynb_agent.queues import NoQueue, QueueReading
-from hypothesis import given
-from hypothesis import strategies as st
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
 GIB = 1024**3
 

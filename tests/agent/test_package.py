@@ -8,12 +8,12 @@ import sys
 import tomllib
 import zipfile
 
-import comfynb_agent
 import pytest
-from comfynb_agent import SCHEMA_VERSION
 
+import comfynb_agent
 from comfynb.comfy import agent_snapshot
 from comfynb.comfy.agent import LONGEST_INTERVAL, SHORTEST_INTERVAL
+from comfynb_agent import SCHEMA_VERSION
 
 
 @pytest.fixture

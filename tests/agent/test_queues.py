@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
+
 from comfynb_agent.queues import HttpQueue, InnerQueue, NoQueue
 
 

@@ -8,11 +8,12 @@ import string
 import traceback
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from comfynb_agent import tokens
 from comfynb_agent.settings import Settings, is_loopback
 from comfynb_agent.tokens import SettingsError, Token, find_token
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 SECRET = "correct-horse-battery-staple"
 PATHS = (

@@ -8,9 +8,10 @@ import time
 import aiohttp
 import jsonschema
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
+
 from comfynb_agent import web as agent_web
 from comfynb_agent.fields import GPU, SUMMARY
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
 
 PATHS = ("metrics.json", "metrics", "metrics/stream", "openapi.json")
 
@@ -215,6 +216,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_keeps_nobody_waiting(
 
 async def test_streams_end_with_the_agent(library, gpu):
     from aiohttp import web
+
     from comfynb_agent.cli import make_agent, make_app
     from comfynb_agent.settings import Settings
 

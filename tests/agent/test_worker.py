@@ -5,6 +5,7 @@ import itertools
 import threading
 
 import pytest
+
 from comfynb_agent.worker import Worker
 
 
