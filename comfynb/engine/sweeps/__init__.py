@@ -1,4 +1,4 @@
-"""Sweeps without anything around them: axes, points, conditions, keys, order, views. Pure."""
+"""Sweeps with nothing around them, pure: axes, points, conditions, keys, order, views."""
 
 from comfynb.engine.sweeps.axes import Group, make_groups, make_samples, values_of
 from comfynb.engine.sweeps.conditions import Where, condition
