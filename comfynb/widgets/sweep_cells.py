@@ -100,6 +100,8 @@ class PointCells:
             self.widget.row_heads = [one_line(text, 120) for text in row_heads]
             self.widget.column_heads = [one_line(text, 60) for text in column_heads]
             self.widget.corner = one_line(corner, 60)
+            longest = max(map(len, [self.widget.corner, *self.widget.row_heads]), default=0)
+            self.widget.head_width = min(max(8 * longest + 16, 80), 220)
             self.widget.total = len(cells)
         self.widget.send({"anew": True})
 
@@ -209,9 +211,9 @@ class PointCells:
         status = _worst(points)
         seen = look(status)
         first = points[0]
-        caption = point_label(first, self._captioned, 30)
+        caption = point_label(first, self._captioned, 30) if self._captioned else ""
         if len(points) > 1:
-            caption = f"{caption}, {len(points) - 1} more"
+            caption = f"{caption}, {len(points) - 1} more".removeprefix(", ")
         note = [seen.word] if status is not JobStatus.COMPLETED else []
         if first.score is not None:
             note.append(f"{first.score:.4g}")

@@ -43,12 +43,18 @@ class SweepComparison(Composite):
         self._arrange = arrange
         view = sweep.view
         self._table = arrange(view)
+        # What all of them have in common need not stand under each.
+        shown = [view.points[number] for cell in self._table.flat for number in cell]
         used = {self._table.rows, self._table.columns}
-        rest = [axis for axis in view.axes if axis not in used]
+        rest = [
+            axis
+            for axis in view.axes
+            if axis not in used and len({repr(one.values.get(axis)) for one in shown}) > 1
+        ]
         self._head = html()
         self._cells = PointCells(
             view.axes,
-            rest or view.axes,
+            rest,
             label=f"Comparison of {one_line(view.name, 80)}",
             rate=rate,
         )

@@ -35,7 +35,6 @@ def test_the_grid_fills_and_can_be_paused_enlarged_and_rated(notebook: Open) -> 
             "from comfynb import Workbench\nwb = Workbench.demo('sweeps.duckdb')",
             SWEEP,
             "sweep.grid(rows='steps', columns='seed', where='text == \"the sea\"')",
-            "sweep.plot('steps', 'point_seconds', color='text')",
         ]
     )
     book.run_all(150)
@@ -86,7 +85,6 @@ def test_the_grid_fills_and_can_be_paused_enlarged_and_rated(notebook: Open) -> 
     expect(table.locator(".comfynb-sweep-cell img").nth(10)).to_be_visible()
     table.get_by_role("button", name="Smaller pictures").click()
     book.screenshots("sweep-comparison", table)
-    book.screenshots("sweep-plot", book.cell(3).locator(".jp-OutputArea"))
 
     # The page is loaded anew: the same widgets, alive, with the stars.
     book.reload()

@@ -331,9 +331,11 @@ function render({ model, el }) {
     } else {
       image.append(node("span", "comfynb-soft", told.why || "…"));
     }
-    const facts = node("dl", "comfynb-sweep-facts");
+    const facts = node("div", "comfynb-sweep-facts");
     for (const [name, value] of told.facts) {
-      facts.append(node("dt", "", name), node("dd", "", value));
+      const row = node("div", "comfynb-sweep-fact");
+      row.append(node("span", "comfynb-sweep-name", name), node("span", "comfynb-sweep-value", value));
+      facts.append(row);
     }
     const body = node("div", "comfynb-sweep-body");
     body.append(image, facts);
@@ -401,7 +403,7 @@ function render({ model, el }) {
   on(scroller, "scroll", soon, { passive: true });
   const watch = new ResizeObserver(soon);
   watch.observe(el);
-  const traits = ["total", "columns", "size", "row_heads", "column_heads", "hint", "label", "corner"];
+  const traits = ["total", "columns", "size", "head_width", "row_heads", "column_heads", "hint", "label", "corner"];
   const changed = traits.map((name) => `change:${name}`).join(" ");
   const refresh = () => {
     for (const [place, cell] of shown) { put(cell, place); fill(cell, place); }
