@@ -45,6 +45,12 @@ class Session(Protocol):
     def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """Run one statement to its end; rows, or one row with the number of changed rows."""
 
+    def columns(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """Run one statement that only reads; one NumPy array for each column, in order.
+
+        Numbers become float64 with NaN for null; everything else an array of objects.
+        """
+
     def query(self, sql: str, params: Sequence[Any], max_rows: int | None) -> Result:
         """Run one statement that only reads."""
 

@@ -86,6 +86,20 @@ class DuckSession:
             statement = self._statement(sql)
             return self._connection.execute(statement, list(params) or None).fetchall()
 
+    def columns(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """Run one statement that only reads; NumPy arrays, made without Python's numbers."""
+        import numpy as np
+
+        with self._errors():
+            self._connection.execute(self._statement(sql), list(params) or None)
+            found = self._connection.fetchnumpy()
+        return [
+            np.ma.filled(column.astype(np.float64), np.nan)
+            if column.dtype.kind in "iufb"
+            else column
+            for column in found.values()
+        ]
+
     def query(self, sql: str, params: Sequence[Any], max_rows: int | None) -> Result:
         """Run one statement that only reads; times come back in UTC."""
         with self._errors():

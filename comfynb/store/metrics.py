@@ -62,7 +62,7 @@ HOST_FIELDS: Final = frozenset(
 # A whole batch of samples waits so long for a commit that somebody else is in a hurry for.
 _PATIENCE_S = 1.0
 # What is summed up, deleted or measured in one transaction: small beside a busy writer's commits.
-_ROLL_10S = timedelta(hours=1)
+_ROLL_10S = timedelta(minutes=15)
 _ROLL_1M = timedelta(hours=12)
 _MOST_PROMPTS = 200
 
@@ -357,6 +357,10 @@ class MetricsJournal:
             until = min(floor_time(stored_until, 10), from_10s + _ROLL_10S)
             if until > from_10s:
                 rolled += _roll(tx, 10, owner, from_10s, until)
+                if not rolled and until - from_10s == _ROLL_10S:
+                    # Over a night without a kernel there is nothing to sum up.
+                    until = max(until, _next_sample(tx, until, stored_until))
+                    _mark(tx, 10, owner, until)
                 more = until < floor_time(stored_until, 10)
             until = min(floor_time(max(until, from_10s), 60), from_1m + _ROLL_1M)
             if until > from_1m:
@@ -438,7 +442,11 @@ class MetricsJournal:
             low, high = (
                 (f"{name}_min", f"{name}_max") if step and name in AVERAGED else (name, name)
             )
-            parts += [f"min({low})", f"max({high})", f"avg({name})"]
+            parts += [
+                f"min({low}) as low_{name}",
+                f"max({high}) as high_{name}",
+                f"avg({name}) as mean_{name}",
+            ]
         conditions = ["taken_at >= $3", "taken_at < $4"]
         if backends:
             places = ", ".join(f"${i}" for i in range(5, 5 + backends))
@@ -447,8 +455,8 @@ class MetricsJournal:
         return (
             "select backend_id, cast(floor((extract(epoch from taken_at) - $1::double precision)"  # noqa: S608
             " / $2::double precision) as bigint) as bucket, "
-            "cast(extract(epoch from min(taken_at)) as double precision), "
-            f"cast({breaks} as bigint), {', '.join(parts)} from {table} "
+            "cast(extract(epoch from min(taken_at)) as double precision) as first, "
+            f"cast({breaks} as bigint) as breaks, {', '.join(parts)} from {table} "
             f"where {' and '.join(conditions)} group by 1, 2 order by 1, 2"
         )
 
@@ -516,16 +524,32 @@ _ROLL_UP_1M: Final = (
     + _MINE.format(column="rolled_1m", bucket=_bucket("m.taken_at", 60))
 )
 
+_ROLLS: Final = {10: (_ROLL_UP_10S, "rolled_10s"), 60: (_ROLL_UP_1M, "rolled_1m")}
+
 
 def _roll(tx: Transaction, step: int, owner: str, since: datetime, until: datetime) -> int:
     """Sum up [since, until) of every backend of this owner that has not come so far."""
-    sql, column = {10: (_ROLL_UP_10S, "rolled_10s"), 60: (_ROLL_UP_1M, "rolled_1m")}[step]
+    sql = _ROLLS[step][0]
     rows = tx.execute(sql, [owner, since, until])
+    _mark(tx, step, owner, until)
+    return int(rows[0][0]) if rows else 0
+
+
+def _mark(tx: Transaction, step: int, owner: str, until: datetime) -> None:
+    """Note how far this owner's backends are summed up."""
+    column = _ROLLS[step][1]
     tx.execute(
         f"update metrics_state set {column} = $2 where owner_id = $1 and {column} < $2",  # noqa: S608
         [owner, until],
     )
-    return int(rows[0][0]) if rows else 0
+
+
+def _next_sample(tx: Transaction, since: datetime, until: datetime) -> datetime:
+    """Return the ten seconds in which the next sample lies, or the last before ``until``."""
+    found = tx.execute(
+        "select min(taken_at) from metrics where taken_at >= $1 and taken_at < $2", [since, until]
+    )
+    return floor_time(found[0][0] or until, 10)
 
 
 def _expire(tx: Transaction, owner: str, now: datetime, keeping: Keeping) -> int:
@@ -589,7 +613,8 @@ order by p.completed_at
 limit $3
 """
 _OVERLAP: Final = (
-    "extract(epoch from least(m.taken_at, p.completed_at) - greatest(m.began, p.started_at))"
+    "case when m.began is not null then extract(epoch from "
+    "least(m.taken_at, p.completed_at) - greatest(m.began, p.started_at)) end"
 )
 _MEASURE: Final = f"""
 insert into prompt_metrics (prompt_id, backend_id, completed_at, samples, measured_seconds,

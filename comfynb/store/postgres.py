@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, cast
 
 from comfynb.errors import StoreError, StoreLocked, UsageError
@@ -97,6 +98,17 @@ class PostgresSession:
             if cursor.description is not None:
                 return cursor.fetchall()
             return [] if cursor.rowcount < 0 else [(cursor.rowcount,)]
+
+    def columns(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """Run one statement that only reads; NumPy arrays."""
+        import numpy as np
+
+        rows = self.execute(sql, params)
+        found = []
+        for column in zip(*rows, strict=True):
+            number = all(one is None or isinstance(one, int | float | Decimal) for one in column)
+            found.append(np.array(column, dtype=np.float64 if number else object))
+        return found
 
     def query(self, sql: str, params: Sequence[Any], max_rows: int | None) -> Result:
         """Run one statement that only reads; times come back in UTC."""

@@ -54,6 +54,15 @@ class View:
             self.failed = True
             raise
 
+    def columns(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """Run one statement that only reads; a NumPy array for each column, or none if no row."""
+        session = self.session
+        try:
+            return session.columns(sql, params)
+        except BaseException:
+            self.failed = True
+            raise
+
     def run(self, name: str, params: Sequence[Any] = ()) -> list[Row]:
         """Run the statement in ``comfynb/store/sql/NAME.sql``."""
         return self.execute(statement(name, self.dialect), params)

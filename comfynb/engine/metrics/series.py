@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -123,47 +124,43 @@ def read_series(
     origin = start.timestamp() // width * width
     windows = tuple(MetricsJournal.windows(view, start, end, width))
     chosen = list(backends or ())
-    rows: list[tuple[Any, ...]] = []
+    parts: dict[str, list[Array]] = {}
     for window in windows:
         sql = MetricsJournal.series_sql(
             window.step, fields, backends=len(chosen), gpu=gpu is not None
         )
         asked = [origin, width, window.start, window.end, *chosen]
-        rows += view.execute(sql, asked if gpu is None else [*asked, gpu])
-    if len(windows) > 1:
-        rows.sort(key=lambda row: (row[0], row[2]))
-    return Series(start, end, width, windows, tuple(_lines(rows, fields, names, gpu, width)))
+        columns = view.columns(sql, asked if gpu is None else [*asked, gpu])
+        for backend_id, part in _by_backend(columns):
+            parts.setdefault(backend_id, []).append(part)
+    lines: list[Line] = []
+    for backend_id, found in parts.items():
+        # One window follows the other, and so do their rows.
+        whole = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
+        lines += _lines(whole, backend_id, names.get(backend_id, backend_id), fields, gpu, width)
+    return Series(start, end, width, windows, tuple(lines))
 
 
-def _lines(
-    rows: Sequence[tuple[Any, ...]],
-    fields: Sequence[str],
-    names: Mapping[str, str],
-    gpu: int | None,
-    width: float,
-) -> Iterator[Line]:
-    if not rows:
+def _by_backend(columns: Sequence[Any]) -> Iterator[tuple[str, Array]]:
+    """Cut columns, ordered by their first, into one table of numbers for each backend."""
+    if not columns or not len(columns[0]):
         return
-    ids = [row[0] for row in rows]
-    # Everything but the id is a number: one array for all of it.
-    numbers = np.array([row[1:] for row in rows], dtype=np.float64).T
-    begin = 0
-    while begin < len(ids):
-        end = begin
-        while end < len(ids) and ids[end] == ids[begin]:
-            end = min(len(ids), end + 64)
-        while ids[end - 1] != ids[begin]:
-            end -= 1
-        backend_id = ids[begin]
-        part = numbers[:, begin:end]
-        for place, field in enumerate(fields):
-            low, high, mean = part[3 + 3 * place : 6 + 3 * place]
-            if np.isnan(mean).all():
-                continue
-            times, values, means = _points(part[0], part[1], part[2], low, high, mean, width)
-            name = names.get(backend_id, backend_id)
+    ids = columns[0]
+    numbers = np.vstack(columns[1:])
+    cuts = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
+    for begin, end in pairwise(cuts):
+        yield str(ids[begin]), numbers[:, begin:end]
+
+
+def _lines(  # noqa: PLR0917 - what a line consists of
+    part: Array, backend_id: str, name: str, fields: Sequence[str], gpu: int | None, width: float
+) -> Iterator[Line]:
+    bucket, first, breaks = part[:3]
+    for place, field in enumerate(fields):
+        low, high, mean = part[3 + 3 * place : 6 + 3 * place]
+        if not np.isnan(mean).all():
+            times, values, means = _points(bucket, first, breaks, low, high, mean, width)
             yield Line(backend_id, name, field, gpu, times, values, means)
-        begin = end
 
 
 def _points(  # noqa: PLR0917 - columns of one table
@@ -189,7 +186,8 @@ def _points(  # noqa: PLR0917 - columns of one table
     values[main] = np.where(two & falling, high, low)
     means[main] = mean
     second = last[two]
-    times[second] = first[two] + width / 2
+    following = np.concatenate((first[1:], [np.inf]))
+    times[second] = np.minimum(first + width / 2, following)[two]
     values[second] = np.where(falling, low, high)[two]
     means[second] = mean[two]
     gap = main[broken] - 1
