@@ -87,14 +87,25 @@ async def test_an_edit_on_the_canvas_is_the_graphs_and_stored_by_itself(lab, mon
     assert "results" in graph.nodes
 
 
-async def test_run_on_the_canvas_gives_the_jobs_row_and_colours_the_nodes(lab):
+async def test_run_on_the_canvas_gives_the_jobs_row_and_colours_the_nodes(lab, monkeypatch):
     _, graph = lab
     graph["sketch"].set(seconds_per_step=0.0, seconds=0.0, steps=2)
     canvas = graph.canvas()
+    ended = asyncio.Event()
+    show = canvas.show_job
+
+    def shown(view):
+        show(view)
+        if view is not None and view.status.is_terminal:
+            ended.set()
+
+    # Told ten times a second at most, so perhaps a moment after the job has ended.
+    monkeypatch.setattr(canvas, "show_job", shown)
     row = canvas._on_run(canvas.canvas_layout)
     assert isinstance(row, JobRow)
     await graph.last_job
     assert graph.last_job.status is JobStatus.COMPLETED
+    await ended.wait()
     assert {state.status for state in canvas._states.values()} == {JobStatus.COMPLETED}
     assert [button.description for button in row._top.children[1:]] == ["Cancel"]
 
