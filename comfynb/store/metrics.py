@@ -65,6 +65,8 @@ _PATIENCE_S = 1.0
 _ROLL_10S = timedelta(minutes=15)
 _ROLL_1M = timedelta(hours=12)
 _MOST_PROMPTS = 200
+# Handing values over holds Python's lock, and so the event loop: a few milliseconds at a time.
+_CHUNK = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,7 +470,9 @@ def _nothing(_: object) -> None:
 def _write(tx: Transaction, batches: Sequence[_Batch]) -> Sequence[None]:
     readings = [one for batch in batches for one in batch.readings]
     if readings:
-        tx.execute(_INSERT_RAW, _columns(readings, _RAW))
+        for start in range(0, len(readings), _CHUNK):
+            chunk = readings[start : start + _CHUNK]
+            tx.execute(_INSERT_RAW, _columns(chunk, _RAW))
         newest: dict[tuple[str, int], Reading] = {}
         for one in readings:
             known = newest.get((one.backend_id, one.gpu))

@@ -59,7 +59,7 @@ class Source:
         if self._agent is not None:
             try:
                 return await self._agent.snapshot()
-            except BackendError as error:
+            except (BackendError, NotFound) as error:
                 await self.close()
                 self._look_at = time.monotonic() + (
                     LOOK_AGAIN if isinstance(error, AuthenticationRequired) else 0.0
@@ -85,7 +85,7 @@ class Source:
             await agent.open()
             try:
                 snapshot = await agent.snapshot()
-            except BackendError as error:
+            except (BackendError, NotFound) as error:
                 self.note = self.note or _for_people(error)
                 await asyncio.shield(agent.aclose())
                 continue
@@ -117,7 +117,7 @@ class Source:
             await asyncio.shield(agent.aclose())
 
 
-def _for_people(error: BackendError) -> str | None:
+def _for_people(error: BackendError | NotFound) -> str | None:
     """No agent at all is no trouble; one that refuses, or speaks otherwise, is."""
     if isinstance(error, NotFound | BackendUnreachable):
         return None

@@ -13,7 +13,7 @@ from comfynb.engine.metrics.alerts import Alarms, Turn
 from comfynb.engine.metrics.sample import readings_of
 from comfynb.engine.metrics.settings import MetricsSettings
 from comfynb.engine.metrics.source import Source
-from comfynb.errors import BackendError, ComfynbError
+from comfynb.errors import ComfynbError
 from comfynb.models import PromptStatus, utcnow
 from comfynb.store.metrics import Reading
 
@@ -107,10 +107,8 @@ class BackendWatch:
         """Ask once and hand in what came, or that nothing did."""
         try:
             snapshot = await self.source.ask()
-        except BackendError as error:
-            self._unanswered(str(error))
         except ComfynbError as error:
-            # Its connection is just being made anew.
+            # Not BackendError alone: its connection may just be being made anew.
             self._unanswered(str(error))
         else:
             self.take(snapshot, self._now())
