@@ -4,6 +4,7 @@ import functools
 import re
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from comfynb.models import (
     ParamType,
     WorkflowDefinition,
     WorkflowVersion,
+    new_id,
     utcnow,
 )
 from comfynb.widgets import ParameterEditor, ParameterForm, mimebundle, shared_view
@@ -470,12 +472,17 @@ class Workflow:
     ) -> JobList:
         """Start one job for each dict of values, all in one transaction; see :meth:`run`.
 
-        A point may have a ``"dynamic_seed"`` beside its parameters.
+        A point may have a ``"dynamic_seed"`` beside its parameters. Several points share the
+        backends fairly with other groups and sweeps, in an order that loads few models twice;
+        a single run goes first.
         """
         if not len(self._workbench.backends):
             raise UsageError('There is no backend yet: wb.backends.add("http://gpu1:8188").')
         target = self._workbench.backends[backend].id if backend is not None else None
         plans = self.plans(points, backend_id=target, fallback=FallbackStrategy(fallback))
+        if len(plans) > 1:
+            group = new_id()
+            plans = [replace(plan, group=group) for plan in plans]
         return JobList(self._workbench.submit(plans))
 
     def plans(
