@@ -301,6 +301,7 @@ def _layout(
         "template": {},
         "legend": {
             "orientation": "h",
+            "xref": "container",
             "x": 0,
             "xanchor": "left",
             "y": 1,

@@ -1,8 +1,7 @@
 """Jobs as bars on a time axis: one lane for each backend, stacked where they overlap."""
 
-import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from comfynb.models import JobStatus
 from comfynb.widgets.metrics_views import JobSpan
@@ -13,6 +12,8 @@ MOST_BARS = 1000
 """Bars that are drawn; where there are more, neighbours too close to tell apart are joined."""
 MOST_LEVELS = 6
 """Bars on top of one another in one lane; further ones share the last level."""
+CLOCKS = 0.25
+"""Seconds by which one job may seem to begin before the other has ended."""
 WIDTH = 1200
 """Pixels that a time axis may have: what is narrower than one of them is joined first."""
 
@@ -63,32 +64,31 @@ def lanes(
 def _stacked(
     lane: str, spans: Sequence[JobSpan], start: float, end: float
 ) -> tuple[list[Bar], int]:
-    """Each span on the lowest level that is free when it begins."""
-    free: list[int] = []
-    taken: list[tuple[float, int]] = []
-    levels = 0
-    bars = []
+    """Each span on the lowest level that is free when it begins.
+
+    One that begins a moment before the other has ended follows it: their times come from the clocks
+    and messages of another machine. The other one's bar is cut there.
+    """
+    slack = max(CLOCKS, (end - start) / 500)
+    free_from: list[float] = []
+    newest: list[int] = []
+    bars: list[Bar] = []
     for span in sorted(spans, key=lambda one: (one.start, one.id)):
         last = end if span.end is None else span.end
-        while taken and taken[0][0] <= span.start:
-            heapq.heappush(free, heapq.heappop(taken)[1])
-        if free:
-            level = heapq.heappop(free)
-        else:
-            level = levels
-            levels += 1
-        heapq.heappush(taken, (last, level))
-        bars.append(
-            Bar(
-                lane,
-                min(level, MOST_LEVELS - 1),
-                span.status,
-                max(span.start, start),
-                min(last, end),
-                (span,),
-            )
-        )
-    return bars, min(max(levels, 1), MOST_LEVELS)
+        level = next((n for n, at in enumerate(free_from) if at <= span.start), len(free_from))
+        drawn = min(level, MOST_LEVELS - 1)
+        if level == len(free_from):
+            free_from.append(0.0)
+            newest.append(-1)
+        elif level == drawn:
+            before = bars[newest[level]]
+            bars[newest[level]] = replace(before, end=min(before.end, max(span.start, start)))
+        # Of a short one at most a fifth may be missing.
+        free_from[level] = last - min(slack, (last - span.start) / 5)
+        newest[level] = len(bars)
+        begun, ended = max(span.start, start), min(last, end)
+        bars.append(Bar(lane, drawn, span.status, begun, ended, (span,)))
+    return bars, min(max(len(free_from), 1), MOST_LEVELS)
 
 
 def _few(bars: Sequence[Bar], grain: float, most: int) -> list[Bar]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import ipywidgets
 
-from comfynb.widgets.composite import close_tree, html, set_class
+from comfynb.widgets.composite import close_tree, html, icon_button, set_class
 from comfynb.widgets.gallery import Gallery
 from comfynb.widgets.markup import esc, mebibytes, sentence, user
 from comfynb.widgets.metrics_look import spoken
@@ -26,10 +26,12 @@ class JobPanel:
         self._text = html()
         self._gallery: Gallery | None = None
         buttons = [
-            _button("‹", "The job before it", lambda: step(-1)),
-            _button("›", "The job after it", lambda: step(1)),
-            _button("Close", "Close this view", close),
+            icon_button("chevron-left", "The job before it"),
+            icon_button("chevron-right", "The job after it"),
+            ipywidgets.Button(description="Close", tooltip="Close this view"),
         ]
+        for button, press in zip(buttons, (lambda: step(-1), lambda: step(1), close), strict=True):
+            button.on_click(lambda _, press=press: press())
         self._bar = ipywidgets.HBox(buttons)
         self._bar.add_class("comfynb-metrics-bar")
         self.widget = ipywidgets.VBox([self._bar, self._text])
@@ -67,12 +69,6 @@ class JobPanel:
             self._gallery = None
 
 
-def _button(text: str, name: str, press: Callable[[], None]) -> ipywidgets.Button:
-    made = ipywidgets.Button(description=text, tooltip=name)
-    made.on_click(lambda _: press())
-    return made
-
-
 def details_html(details: JobDetails) -> str:
     """What the panel says, without pictures."""
     parts = [f"<h4>{user(details.name, 120)}</h4>", chip(details.status)]
@@ -90,13 +86,13 @@ def details_html(details: JobDetails) -> str:
         shown = list(details.values.items())[:MOST_VALUES]
         more = len(details.values) - len(shown)
         rows = "".join(
-            f"<dt>{user(name, 60)}</dt><dd>{user(short_value(value, 160), 160)}</dd>"
+            f"<span>{user(name, 60)}</span><b>{user(short_value(value, 160), 160)}</b>"
             for name, value in shown
         )
         rest = f'<div class="comfynb-soft">{more} more</div>' if more else ""
         parts.append(
             f'<div class="comfynb-metrics-sub">Parameters</div>'
-            f'<dl class="comfynb-metrics-facts">{rows}</dl>{rest}'
+            f'<div class="comfynb-metrics-facts">{rows}</div>{rest}'
         )
     return "".join(parts)
 
@@ -122,8 +118,8 @@ def _facts(details: JobDetails) -> str:
     if details.cached_nodes:
         facts.append(("nodes from cache", str(details.cached_nodes)))
     facts.append(("job", f"<code>wb.jobs[{user(repr(details.id), 80)}]</code>"))
-    rows = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts)
-    return f'<dl class="comfynb-metrics-facts">{rows}</dl>'
+    rows = "".join(f"<span>{name}</span><b>{value}</b>" for name, value in facts)
+    return f'<div class="comfynb-metrics-facts">{rows}</div>'
 
 
 def energy(joules: float) -> str:

@@ -100,7 +100,7 @@ class StoredMetrics:
         live = self._workbench.engine.backends
         return {
             key: backend.name
-            for key, backend in live.items()
+            for key, backend in list(live.items())
             if self._backends is None or key in self._backends
         }
 
@@ -147,6 +147,8 @@ class StoredMetrics:
         """
         queries = self._workbench.metrics.queries
         view = await self._view_of(job_id)
+        # Of one that has just ended, its nodes may not have been written yet.
+        await self._workbench.metrics.collector.flush()
         attempts = await queries.of_job(job_id)
         nodes = await queries.nodes(job_id)
         used = [row for row in attempts if row["started_at"] is not None]

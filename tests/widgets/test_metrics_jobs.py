@@ -87,3 +87,17 @@ def test_different_statuses_are_not_joined() -> None:
     assert {bar.status for bar in lane.bars} == {JobStatus.FAILED, JobStatus.COMPLETED}
     for bar in lane.bars:
         assert {one.status for one in bar.spans} == {bar.status}
+
+
+def test_one_after_another_stays_on_one_level_although_clocks_differ() -> None:
+    spans = [span(n, START + 3 * n, 3.1) for n in range(20)]
+    (lane,) = lanes(["PC1"], spans, START, START + 60)
+    assert lane.levels == 1
+    for before, after in pairwise(lane.bars):
+        assert before.end == after.start
+
+
+def test_what_really_overlaps_lies_on_levels_of_its_own() -> None:
+    spans = [span(n, START + 10 * n, 25) for n in range(20)]
+    (lane,) = lanes(["PC1"], spans, START, START + 300)
+    assert lane.levels == 3

@@ -68,6 +68,8 @@ function palette(el) {
     soft: read("--jp-ui-font-color2", "#767676"),
     line: read("--jp-border-color2", "rgba(128, 128, 128, 0.3)"),
     base: read("--jp-layout-color1", "#ffffff"),
+    // plotly draws an outline against it around what it puts over a plot.
+    page: read("--jp-layout-color0", "rgba(0, 0, 0, 0)"),
     font: read("--jp-ui-font-family", "system-ui, sans-serif"),
   };
 }
@@ -76,6 +78,8 @@ function themed(layout, el) {
   const seen = palette(el);
   const made = {
     ...layout,
+    paper_bgcolor: seen.page,
+    plot_bgcolor: seen.page,
     font: { ...layout.font, color: seen.text, family: seen.font },
     hoverlabel: {
       bgcolor: seen.base, bordercolor: seen.soft, align: "left", namelength: 40,
@@ -85,7 +89,8 @@ function themed(layout, el) {
   };
   for (const name of Object.keys(made)) {
     if (!/^[xy]axis\d*$/.test(name)) continue;
-    made[name] = { ...made[name], gridcolor: seen.line, linecolor: seen.soft, spikecolor: seen.soft };
+    made[name] = { ...made[name], gridcolor: seen.line, linecolor: seen.soft };
+    if (made[name].showspikes) made[name].spikecolor = seen.soft;
     if (name === "xaxis" && made[name].type === "date" && made[name].title) {
       const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
       made[name].title = { ...made[name].title, text: `Time (${zone})` };
@@ -130,6 +135,8 @@ function render({ model, el }) {
   let waiting = null; // the sequence of what is to be drawn
   let drawn = null; // and of what is
   let drawing = false;
+  let dragging = false; // a redraw would end what the mouse has begun
+  let held = false; // zoomed here; the kernel's answer is on its way
 
   const config = {
     displaylogo: false,
@@ -141,7 +148,7 @@ function render({ model, el }) {
   };
 
   async function draw() {
-    if (!Plotly || !figure || drawing || !el.isConnected || !el.clientWidth) return;
+    if (!Plotly || !figure || drawing || dragging || !el.isConnected || !el.clientWidth) return;
     drawing = true;
     try {
       while (waiting !== null && !stopped.aborted) {
@@ -173,7 +180,10 @@ function render({ model, el }) {
       const axis = plot._fullLayout.xaxis;
       const touched = Object.keys(changes).some((name) => name.startsWith("xaxis.range"));
       if (changes["xaxis.autorange"]) say("live");
-      else if (touched) say("zoom", { range: axis.range.map(milliseconds) });
+      else if (touched) {
+        held = true;
+        say("zoom", { range: axis.range.map(milliseconds) });
+      }
     });
     plot.on("plotly_doubleclick", () => say("live"));
     plot.on("plotly_click", ({ points }) => {
@@ -192,10 +202,15 @@ function render({ model, el }) {
         data[place].y = floats(buffers[2 * place + 1], Float32Array);
       }
       figure = { data, layout };
+      held = false;
       later(sequence);
     },
     extend({ since, places, range, traces, sequence }, buffers) {
       if (!figure) return;
+      if (held) {
+        say("drawn", { sequence });
+        return;
+      }
       places.forEach((place, turn) => {
         const trace = figure.data[place];
         const keep = trace.x.findLastIndex((time) => time < since) + 1;
@@ -216,6 +231,16 @@ function render({ model, el }) {
     else kinds[message.kind]?.(message, buffers);
   };
   model.on("msg:custom", heard);
+
+  const released = () => {
+    if (!dragging) return;
+    dragging = false;
+    setTimeout(draw, 80); // after plotly has taken note of what was dragged
+  };
+  plot.addEventListener("pointerdown", () => { dragging = true; }, { signal: stopped, capture: true });
+  for (const type of ["pointerup", "pointercancel", "blur"]) {
+    window.addEventListener(type, released, { signal: stopped });
+  }
 
   // In sight or not: the kernel asks for no data while nobody looks.
   let inSight = false;

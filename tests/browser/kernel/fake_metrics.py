@@ -20,7 +20,7 @@ from comfynb.widgets.metrics_views import (
 )
 
 BACKENDS = ("PC1 - RTX 4090", "PC2 - RTX 3060", "<b>basement</b> & attic")
-HOSTILE = '<img src=x onerror="window.hacked=1"><a href="javascript:window.hacked=1">x</a> %{y}'
+HOSTILE = '%{y} <img src=x onerror="window.hacked=1"><a href="javascript:window.hacked=1">x</a>'
 STATUSES = (
     JobStatus.COMPLETED,
     JobStatus.COMPLETED,
