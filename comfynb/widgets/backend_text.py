@@ -43,6 +43,9 @@ def line_html(view: BackendView) -> str:
     if view.error and view.enabled:
         told = f'<span class="comfynb-problem">{user(sentence(view.error)[0], 400)}</span>'
         wrong = f'<div class="comfynb-cell comfynb-whole">{told}</div>'
+    if view.alerts:
+        badges = " ".join(_badge(alert) for alert in view.alerts)
+        wrong += f'<div class="comfynb-cell comfynb-whole" role="status">{badges}</div>'
     tags = "".join(f'<span class="comfynb-tag">{user(tag, 40)}</span>' for tag in view.tags[:8])
     cells = (
         first,
@@ -55,6 +58,23 @@ def line_html(view: BackendView) -> str:
     )
     body = "".join(f'<div class="comfynb-cell">{cell}</div>' for cell in cells)
     return f'<div class="comfynb-line comfynb-backends-line">{body}{wrong}</div>'
+
+
+def _badge(alert: str) -> str:
+    """What is wrong with the machine, as a small label; its sign says so without the colour."""
+    return (
+        '<span class="comfynb-chip comfynb-failed comfynb-alert">'
+        f'<span class="comfynb-sign" aria-hidden="true">!</span>{user(alert, 160)}</span>'
+    )
+
+
+def _doing(view: BackendView) -> str:
+    """The last but one column: what is wrong, or what it runs."""
+    if view.error and view.enabled:
+        told = [sentence(view.error)[0], *view.alerts]
+    else:
+        told = [*view.alerts, *([view.running] if view.running else [])]
+    return "; ".join(one_line(part, 200) for part in told)
 
 
 def option(view: BackendView) -> str:
@@ -77,7 +97,7 @@ def backends_table(views: tuple[BackendView, ...]) -> StaticTable:
             view.gpu or "",
             _vram(view),
             view.queue_depth,
-            sentence(view.error)[0] if view.error and view.enabled else view.running or "",
+            _doing(view),
             ", ".join(view.tags),
         )
         for view in views

@@ -148,7 +148,7 @@ function render({ model, el }) {
   };
 
   async function draw() {
-    if (!Plotly || !figure || drawing || dragging || !el.isConnected || !el.clientWidth) return;
+    if (!Plotly || !figure || drawing || dragging || held || !el.isConnected || !el.clientWidth) return;
     drawing = true;
     try {
       while (waiting !== null && !stopped.aborted) {
