@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from comfynb.widgets import BackendsTable, backends_table
+from comfynb.widgets import BackendsTable
+from comfynb.widgets.backend_text import backends_table
 
 
 async def test_alerts_come_and_go_as_badges(box: Any, backend_view: Any, tags: Any) -> None:
