@@ -277,6 +277,11 @@ async def replay(workbench: Workbench, seconds: int, backends: int, speed: int) 
     return put
 
 
+async def completed(workbench: Workbench) -> int:
+    found = await workbench.store.sql("select count(*) from prompts where state = 'completed'")
+    return int(found.rows[0][0])
+
+
 async def line_4_on_loop(folder: Path, seconds: int, backends: int, speed: int) -> None:
     with Sandbox() as sandbox:
         workbench = Workbench(folder / "day.duckdb")
@@ -284,6 +289,8 @@ async def line_4_on_loop(folder: Path, seconds: int, backends: int, speed: int) 
         workbench.backends.add(added, name="one", max_concurrent_jobs=2)
         file = folder / "portrait.json"
         file.write_text(workflow_text("portrait"))
+        # Kept, so that all of it can be counted at the end.
+        workbench.metrics.configure(raw_hours=24 * 300)
         workflow = workbench.workflows.load(file)
         await workbench.check_backends()
         quick = {"steps": 4, "seconds_per_step": 0.02, "seconds": 0.0}
@@ -294,23 +301,19 @@ async def line_4_on_loop(folder: Path, seconds: int, backends: int, speed: int) 
             gc.collect()
             ticking = asyncio.ensure_future(ticker.run())
             began = time.perf_counter()
-            ended = 0
+            # Seeds that were not used before, or nothing would run.
+            seeds = range(1 + 100_000 * replayed, 20_001 + 100_000 * replayed)
+            sweep = workbench.sweep(workflow, {"seed": seeds, **quick})
+            before = await completed(workbench)
             if replayed:
-                task = asyncio.ensure_future(replay(workbench, seconds, backends, speed))
+                put = await replay(workbench, seconds, backends, speed)
             else:
-                task = asyncio.ensure_future(asyncio.sleep(min(20, seconds / speed), 0))
-            number = 1
-            while not task.done():
-                jobs = [
-                    workflow.run(seed=number + n + 100_000 * replayed, **quick) for n in range(4)
-                ]
-                number += 4
-                for job in jobs:
-                    await job
-                ended += len(jobs)
-            put = await task
+                put = 0
+                await asyncio.sleep(min(20, seconds / speed))
+            ended = await completed(workbench) - before
             await workbench.metrics.collector.flush()
             ticking.cancel()
+            sweep.cancel()
             took = time.perf_counter() - began
             late = ticker.late
             print(

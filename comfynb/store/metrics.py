@@ -237,11 +237,14 @@ class MetricsJournal:
             alive: dict[str, bool] = {}
             for owner in {one for one in owners.values() if one is not None}:
                 alive[owner] = store.is_alive(tx, owner)
+            known = {row[0] for row in tx.execute("select id from backends")}
             new = [one for one in wanted if one not in owners]
             free = [
                 one
                 for one, owner in owners.items()
-                if owner != store.owner_id and (owner is None or not alive[owner])
+                if owner != store.owner_id
+                and (owner is None or not alive[owner])
+                and (one in wanted or one not in known)
             ]
             if new:
                 tx.execute(

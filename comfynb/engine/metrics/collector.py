@@ -300,6 +300,16 @@ class MetricsCollector:
 
     async def flush(self) -> None:
         """Write what waits, and measure the prompts that ended."""
+        if not await self._write_batch():
+            return
+        try:
+            more = self._claimed
+            while more:
+                more = (await self.journal.measure(utcnow(), self.settings.keeping)).more
+        except ComfynbError as error:
+            self._trouble(error)
+
+    async def _write_batch(self) -> bool:
         load = self.batch.take()
         if load:
             try:
@@ -307,15 +317,10 @@ class MetricsCollector:
             except ComfynbError as error:
                 self.batch.give_back(load)
                 self._trouble(error)
-                return
+                return False
             self._troubled = False
         self._tell_drops()
-        try:
-            more = self._claimed
-            while more:
-                more = (await self.journal.measure(utcnow(), self.settings.keeping)).more
-        except ComfynbError as error:
-            self._trouble(error)
+        return True
 
     async def _write(self, load: Load) -> None:
         await self.journal.write(load.readings, load.spans, load.dropped)
@@ -331,6 +336,8 @@ class MetricsCollector:
             more = True
             while more:
                 more = (await self.journal.keep(until, utcnow(), self.settings.keeping)).more
+                # What comes meanwhile does not wait for all of it.
+                await self._write_batch()
         except ComfynbError as error:
             self._trouble(error)
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from comfynb.comfy import BearerAuth, Credentials
@@ -15,7 +16,7 @@ __all__ = ["Source"]
 
 LOOK_AGAIN: Final = 60.0
 """Seconds between two looks for an agent where there was none."""
-AGENT_TIMEOUT: Final = 3.0
+AGENT_TIMEOUT: Final = 2.5
 
 
 class Source:
@@ -55,10 +56,10 @@ class Source:
         if self._agent is None and time.monotonic() >= self._look_at:
             snapshot = await self._look()
             if snapshot is not None:
-                return snapshot
+                return self._own_queue(snapshot)
         if self._agent is not None:
             try:
-                return await self._agent.snapshot()
+                return self._own_queue(await self._agent.snapshot())
             except (BackendError, NotFound) as error:
                 await self.close()
                 self._look_at = time.monotonic() + (
@@ -66,6 +67,13 @@ class Source:
                 )
                 self.note = _for_people(error)
         return await self._plain()
+
+    def _own_queue(self, snapshot: AgentSnapshot) -> AgentSnapshot:
+        """An agent beside several ComfyUIs knows the queue of one of them; we know ours."""
+        backend = self._backend
+        if not backend.online or self.address == backend.config.base_url:
+            return snapshot
+        return replace(snapshot, queue_depth=backend.status.queue_depth)
 
     async def _plain(self) -> AgentSnapshot:
         backend = self._backend

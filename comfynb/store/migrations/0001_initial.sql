@@ -695,7 +695,7 @@ where s.taken_at < state.from_10s;
 
 create view metrics_now as
 select
-    coalesce(backends.name, newest.backend_id) as backend,
+    backends.name as backend,
     newest.backend_id,
     newest.gpu,
     newest.main,
@@ -718,7 +718,7 @@ select
     newest.active_job_id,
     newest.note
 from metrics_last as newest
-left join backends on backends.id = newest.backend_id;
+join backends on backends.id = newest.backend_id;
 
 create view metrics_gaps as
 select
@@ -741,7 +741,7 @@ where found.began is null and found.before is not null;
 
 create view alerts_open as
 select
-    coalesce(backends.name, alerts.backend_id) as backend,
+    backends.name as backend,
     alerts.backend_id,
     alerts.kind,
     alerts.gpu,
@@ -750,7 +750,7 @@ select
     alerts.threshold,
     alerts.message
 from alerts
-left join backends on backends.id = alerts.backend_id
+join backends on backends.id = alerts.backend_id
 where alerts.closed_at is null;
 
 -- One row for each attempt: when it waited, when it ran, and what that cost. The bars of a plot.
