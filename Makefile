@@ -40,11 +40,11 @@ unit browser notebooks: export COMFYNB_HYPOTHESIS = same
 unit: $(VENV)/.installed-test
 	tests/setup.sh
 	$(PYTEST) -n 2 --durations 10 -m "not browser and not kill"
-	$(PYTEST) --durations 10 -m "kill and not browser"
+	$(PYTEST) -n 2 --dist loadfile --durations 10 -m "kill and not browser"
 
 browser: $(VENV)/.installed-test
 	tests/setup.sh
-	$(PYTEST) -m browser
+	$(PYTEST) -n 2 --dist loadfile -m browser
 
 # A copy is run, so that what the notebooks write stays out of the tree.
 notebooks: $(VENV)/.installed-test

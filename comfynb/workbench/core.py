@@ -16,6 +16,7 @@ from comfynb.comfy.object_info import ObjectInfo
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.engine import Engine, Recovered
+from comfynb.engine.heap import settle_heap
 from comfynb.engine.host import Doing, LoopHost, run_blocking
 from comfynb.engine.inputs import InputFolder
 from comfynb.engine.live import LiveJob
@@ -92,6 +93,7 @@ class Workbench:
         self.sweeps = Sweeps(self)
         self.metrics = Metrics(self)
         self._ensure_project()
+        settle_heap()
         self.host.ask(self._open_backends)
         self.host.ask(self.metrics.collector.start)
         self._resuming: Doing[Recovered] | None = self.resume() if resume else None
