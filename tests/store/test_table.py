@@ -73,3 +73,8 @@ def test_without_pandas_the_sentence_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
     with pytest.raises(UsageError, match=r"comfynb\[pandas\]"):
         table([]).to_df()
+
+
+def test_to_polars(store: Store) -> None:
+    frame = store.sql("select 1 as n, 'a' as t, null as nothing").result(30).to_polars()
+    assert frame.to_dicts() == [{"n": 1, "t": "a", "nothing": None}]
