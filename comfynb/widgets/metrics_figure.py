@@ -32,7 +32,8 @@ GAP: Final = 14
 LEVEL: Final = 20
 """Pixels of one level of bars."""
 TOP: Final = 46
-BOTTOM: Final = 44
+BOTTOM: Final = 52
+LEGEND: Final = 42
 TEXT: Final = "#767676"
 """Reads on light and on dark pages; where it can, the page puts the theme's own colour instead."""
 FAINT: Final = "rgba(128, 128, 128, 0.28)"
@@ -212,7 +213,7 @@ def _bar_trace(kind: StatusBar, bars: Sequence[tuple[Bar, float]], row: int) -> 
         "orientation": "h",
         "name": f"{seen.sign} {seen.word}",
         "legendgroup": f"status {seen.word}",
-        "legendrank": 2000,
+        "legend": "legend2",
         "showlegend": bool(bars),
         "xaxis": "x",
         "yaxis": _axis("y", row),
@@ -287,8 +288,8 @@ def _layout(
     below = max(levels * LEVEL, 28)
     inside = len(fields) * (ROW + GAP) + below
     layout: dict[str, Any] = {
-        "height": TOP + inside + BOTTOM,
-        "margin": {"l": 64, "r": 14, "t": TOP, "b": BOTTOM},
+        "height": TOP + inside + BOTTOM + LEGEND,
+        "margin": {"l": 64, "r": 14, "t": TOP, "b": BOTTOM + LEGEND},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"color": TEXT, "size": 11.5},
@@ -301,13 +302,23 @@ def _layout(
         "template": {},
         "legend": {
             "orientation": "h",
-            "xref": "container",
             "x": 0,
             "xanchor": "left",
             "y": 1,
-            "yanchor": "bottom",
-            "yref": "paper",
+            "yanchor": "top",
+            "yref": "container",
             "itemwidth": 34,
+            "traceorder": "normal",
+        },
+        # Beneath the axis, for itself: its short words make columns of their own.
+        "legend2": {
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 0,
+            "yanchor": "bottom",
+            "yref": "container",
+            "itemwidth": 30,
             "traceorder": "normal",
         },
         "xaxis": {

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -214,8 +215,7 @@ class MetricsPlot(Composite):
             if key_of(line) in places
         }
         for place, points in tails.items():
-            known = self._figure.points[place]
-            self._figure.points[place] = _spliced(known, points, since, left)
+            _splice(self._figure.points[place], points, since, left)
         before = self._figure
         bars = self._bars(tail, start)
         layout = {
@@ -397,14 +397,15 @@ def _by_key(spans: Sequence[JobSpan]) -> dict[str, JobSpan]:
     return {span.key or span.id: span for span in spans}
 
 
-def _spliced(known: Points, new: Points, since: float, start: float) -> Points:
-    """``known`` up to ``since``, then ``new``; without what lies left of the window."""
-    xs = [x for x in known[0] if x < since]
-    ys = known[1][: len(xs)] + new[1]
+def _splice(known: Points, new: Points, since: float, start: float) -> None:
+    """Replace what is known after ``since``, and drop what lies left of the window but one."""
+    xs, ys = known
+    keep = bisect_left(xs, since)
+    del xs[keep:], ys[keep:]
     xs += new[0]
-    first = next((place for place, x in enumerate(xs) if x >= start), len(xs))
-    first = max(first - 1, len(xs) - MOST_POINTS, 0)
-    return xs[first:], ys[first:]
+    ys += new[1]
+    first = max(bisect_left(xs, start) - 1, len(xs) - MOST_POINTS, 0)
+    del xs[:first], ys[:first]
 
 
 def _shape(layout: Mapping[str, Any]) -> object:
