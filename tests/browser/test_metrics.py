@@ -38,7 +38,7 @@ def asked(book: Any) -> int:
 def test_history_hover_zoom_and_click(notebook: Open) -> None:
     book = notebook([SHOW])
     # High enough for the whole plot: a picture taken by hovering must not move anything.
-    book.page.set_viewport_size({"width": 1280, "height": 1150})
+    book.page.set_viewport_size({"width": 1280, "height": 1300})
     book.run_all()
     cell = book.cell(0)
     output = cell.locator(".jp-OutputArea-output").first
@@ -108,7 +108,7 @@ def test_history_hover_zoom_and_click(notebook: Open) -> None:
     expect(panel).to_be_hidden()
 
     # Double-click: live again.
-    book.page.mouse.dblclick((left + right) / 2, middle)
+    plot.locator(".nsewdrag").first.dblclick(force=True)
     wait_until_later(book, before, 0)
     expect(cell).to_contain_text("live")
 
