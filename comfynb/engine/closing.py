@@ -24,6 +24,8 @@ milliseconds of processor time, whether it carries one prompt or fifty. A single
 once."""
 LONGEST: Final = 0.4
 """Seconds that they are gathered at most, reached when very many come."""
+FEW: Final = 4
+"""Up to so many prompts out, each ending is recorded by itself and at once."""
 MANY: Final = 8
 """So many in one batch are worth waiting longer for the next."""
 
@@ -50,14 +52,14 @@ class Closer:
         self,
         journal: Journal,
         *,
-        busy: Callable[[], bool],
+        out: Callable[[], int],
         over: Callable[[LiveJob], None],
         went_on: Callable[[LiveJob], None],
         spawn: Callable[[Awaitable[Any], str], object],
         report: Callable[[BaseException], None],
     ) -> None:
         self._journal = journal
-        self._busy = busy
+        self._out = out
         self._over = over
         self._went_on = went_on
         self._spawn = spawn
@@ -72,14 +74,20 @@ class Closer:
         if not self._working:
             self._working = True
             self._spawn(self._work(), "closing")
-        if not self._busy():
+        if self._complete:
             self._hurry.set()
+
+    @property
+    def _complete(self) -> bool:
+        """Whether few more will come: then what is there must not wait for them."""
+        out = self._out()
+        return out <= FEW or len(self._endings) >= out
 
     async def _work(self) -> None:
         gather = GATHER
         try:
             while self._endings:
-                if self._busy():
+                if not self._complete:
                     await self._gather(gather)
                 batch, self._endings = self._endings, []
                 await self._close(batch)

@@ -298,7 +298,7 @@ class Courier:
 
     def _record(self, flight: Flight) -> PromptRecord:
         # Our own ids and hashes: there is nothing to validate.
-        return PromptRecord.model_construct(
+        return PromptRecord.build(
             prompt_id=flight.prompt_id,
             job_id=flight.task.live.id,
             node_execution_id=flight.task.execution.id,

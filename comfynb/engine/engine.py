@@ -59,8 +59,6 @@ PATIENCE: Final = 60.0
 """Seconds that a prompt waits for a backend that went away while another could run it."""
 GONE_PATIENCE: Final = 3.0
 """The same where nobody listens any more: the process is gone, and its queue with it."""
-FEW: Final = 4
-"""Up to so many prompts out, each ending is recorded by itself and at once."""
 _KINDS: Final = frozenset({"recalled", "out of memory"})
 """Classes of errors that a job's history calls by name when the node is tried again."""
 
@@ -111,7 +109,7 @@ class Engine:
         self._noting = Noting(self._desk, self._journal, graphs, self.spawn)
         self._closer = Closer(
             self._journal,
-            busy=lambda: len(self._desk.flying) > FEW,
+            out=lambda: len(self._desk.flying),
             over=self._over,
             went_on=self._runner.advance,
             spawn=self.spawn,

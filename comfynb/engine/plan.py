@@ -166,10 +166,8 @@ def job_of(snapshot: CanvasLayout, values: dict[str, Any], project_id: str = RUN
     # Everything here is our own or was checked: validating it again, twenty thousand times, would
     # cost more than running it.
     job_id = new_id()
-    execution = NodeExecution.model_construct(
-        id=new_id(), job_id=job_id, canvas_node_id=snapshot.nodes[0].id
-    )
-    return Job.model_construct(
+    execution = NodeExecution.build(id=new_id(), job_id=job_id, canvas_node_id=snapshot.nodes[0].id)
+    return Job.build(
         id=job_id,
         project_id=project_id,
         canvas_snapshot=snapshot,

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -217,6 +217,24 @@ class ComfynbModel(BaseModel):
         use_attribute_docstrings=True,
     )
 
+    @classmethod
+    def build(cls, **values: Any) -> Self:
+        """Make one of values that this program made itself, without checking them.
+
+        The same as pydantic's ``model_construct``, which reads the signature of each default's
+        factory anew: for thousands of jobs at a time, that was a quarter of making them.
+        """
+        made = _Defaults.of(cls)
+        fields = {
+            name: values[name] if name in values else made.value(name) for name in cls.model_fields
+        }
+        model = cls.__new__(cls)
+        object.__setattr__(model, "__dict__", fields)
+        object.__setattr__(model, "__pydantic_fields_set__", set(values))
+        object.__setattr__(model, "__pydantic_extra__", None)
+        object.__setattr__(model, "__pydantic_private__", None)
+        return model
+
     def assign_unchecked(self, **values: Any) -> None:
         """Assign what this program made itself: for many records a second, checks cost too much.
 
@@ -237,6 +255,32 @@ class ComfynbModel(BaseModel):
                 object.__setattr__(self, "__dict__", fields)
                 object.__setattr__(self, "__pydantic_fields_set__", fields_set)
                 raise
+
+
+class _Defaults:
+    """What the fields of a model are if nobody says."""
+
+    _known: ClassVar[dict[type[BaseModel], "_Defaults"]] = {}
+
+    def __init__(self, model: type[BaseModel]) -> None:
+        self._factories: dict[str, Callable[[], Any]] = {}
+        self._values: dict[str, Any] = {}
+        for name, field in model.model_fields.items():
+            if field.default_factory is not None:
+                self._factories[name] = cast("Callable[[], Any]", field.default_factory)
+            elif not field.is_required():
+                self._values[name] = field.default
+
+    @classmethod
+    def of(cls, model: type[BaseModel]) -> "_Defaults":
+        if model not in cls._known:
+            cls._known[model] = cls(model)
+        return cls._known[model]
+
+    def value(self, name: str) -> Any:
+        """The default of a field; KeyError where it must be given."""
+        factory = self._factories.get(name)
+        return self._values[name] if factory is None else factory()
 
 
 class ForeignKey(NamedTuple):

@@ -323,7 +323,7 @@ class _Planner:
         order = submission_order(points, self._weights(points))
         places = {number: place for place, number in enumerate(order)}
         records = [
-            SweepPointRecord.model_construct(
+            SweepPointRecord.build(
                 sweep_id=self._asked.group,
                 index=first + number,
                 place=first + places[number],

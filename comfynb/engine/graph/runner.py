@@ -133,7 +133,7 @@ class GraphRunner:
         for ready in decision.ready:
             feeds.append(Feed(first[ready.node_id].id, ready.runs[0]))
             new += [
-                NodeExecution.model_construct(
+                NodeExecution.build(
                     id=new_id(), job_id=job.id, canvas_node_id=ready.node_id, input_data=data
                 )
                 for data in ready.runs[1:]

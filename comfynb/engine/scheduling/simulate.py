@@ -48,7 +48,7 @@ def point(
     """A task that nothing but its prompt distinguishes."""
     return NodeTask(
         live=_LIVE,
-        execution=NodeExecution.model_construct(id="simulated", job_id="", canvas_node_id=""),
+        execution=NodeExecution.build(id="simulated", job_id="", canvas_node_id=""),
         prompt=prompt,
         prompt_sha256="",
         node_titles={},
