@@ -22,7 +22,7 @@ GATHER: Final = 0.1
 """Seconds that endings are gathered while more are expected: a commit costs some thirty
 milliseconds of processor time, whether it carries one prompt or fifty. A single run is recorded at
 once."""
-LONGEST: Final = 0.4
+LONGEST: Final = 0.25
 """Seconds that they are gathered at most, reached when very many come."""
 FEW: Final = 4
 """Up to so many prompts out, each ending is recorded by itself and at once."""

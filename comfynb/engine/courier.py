@@ -53,7 +53,10 @@ CANCEL_PATIENCE: Final = 15.0
 FEW: Final = 4
 GATHER: Final = 0.05
 """Seconds that hints are gathered while more than a few prompts are out."""
-PARALLEL: Final = 4
+FIRST: Final = 16
+MOST: Final = 128
+"""Intents that are written down together: a few where the server has nothing to do, else many."""
+PARALLEL: Final = 8
 """Requests of one kind at a time to one backend."""
 
 
@@ -139,6 +142,10 @@ class Courier:
         self._flights: dict[str, Flight] = {}
         self._bringing: dict[str, Flight] = {}
         self._outbox: asyncio.Queue[Flight] = asyncio.Queue()
+        self._begun: asyncio.Queue[Flight] = asyncio.Queue()
+        """Written down, to be posted."""
+        self._unsure: list[Flight] = []
+        """Being posted when the connection was given up (another address, say)."""
         self._hinted: set[str] = set()
         self._hint = asyncio.Event()
         self._wake = asyncio.Event()
@@ -246,8 +253,13 @@ class Courier:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        unsure, self._unsure = self._unsure, []
+        for flight in unsure:
+            self._spawn(self._find_or_send(flight))
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._send_loop())
+            group.create_task(self._begin_loop())
+            for _ in range(PARALLEL):
+                group.create_task(self._post_loop())
             group.create_task(self._listen_loop())
             group.create_task(self._collect_loop())
             group.create_task(self._look_loop())
@@ -271,30 +283,39 @@ class Courier:
 
     # Sending ----------------------------------------------------------------------------------
 
-    async def _send_loop(self) -> None:
-        limit = asyncio.Semaphore(PARALLEL)
+    async def _begin_loop(self) -> None:
         while True:
             batch = [await self._outbox.get()]
-            while not self._outbox.empty():
+            # An idle server gets something to do before many intents are written down.
+            most = FIRST if len(self._flights) <= self._outbox.qsize() + 1 else MOST
+            while not self._outbox.empty() and len(batch) < most:
                 batch.append(self._outbox.get_nowait())
             # The intent is on disk before the first byte leaves: a kernel killed after this line
             # looks the prompt up, one killed before it has sent nothing.
             records = [self._record(flight) for flight in batch]
-            begun = await asyncio.gather(*map(self._journal.begin_prompt, records))
-            to_send = []
+            try:
+                begun = await asyncio.gather(*map(self._journal.begin_prompt, records))
+            except asyncio.CancelledError:
+                for flight in batch:  # written down twice is written down once
+                    self._outbox.put_nowait(flight)
+                raise
             for flight, record, ours in zip(batch, records, begun, strict=True):
                 if ours:
                     self._home.began(flight, record.created_at)
-                    to_send.append(flight)
+                    self._begun.put_nowait(flight)
                     crash_point("prompt begun")
                 else:
                     # The job is not ours any more, or this node has already ended.
                     self._drop(flight)
-            async with asyncio.TaskGroup() as group:
-                for flight in to_send:
-                    await limit.acquire()
-                    posting = group.create_task(self._post(flight))
-                    posting.add_done_callback(lambda _: limit.release())
+
+    async def _post_loop(self) -> None:
+        while True:
+            flight = await self._begun.get()
+            try:
+                await self._post(flight)
+            except asyncio.CancelledError:
+                self._unsure.append(flight)  # the server may have it
+                raise
 
     def _record(self, flight: Flight) -> PromptRecord:
         # Our own ids and hashes: there is nothing to validate.
