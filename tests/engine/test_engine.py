@@ -1,5 +1,7 @@
 """The engine on servers: what runs, fails, is cancelled, lost and found again."""
 
+import asyncio
+
 import pytest
 from PIL import Image
 
@@ -404,6 +406,29 @@ async def test_a_prompt_that_never_left_costs_no_attempt_and_no_second_run(
     assert (await kernel.events(live)).count("not sent") == 5
     records = await kernel.store.journal.prompts_of([live.id])
     assert [record.attempt for record in records] == [1] * 6
+    assert await servers[0].executions() - before == 1
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+async def test_what_is_being_posted_when_the_address_changes_runs_once(
+    kernel, servers, prompts, monkeypatch, arrived
+):
+    before = await servers[0].executions()
+    one = await kernel.add(servers[0], "one")
+    posting, submit = asyncio.Event(), one.client.submit
+
+    async def never_answered(*args, **options):
+        if arrived:
+            await submit(*args, **options)
+        posting.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(one.client, "submit", never_answered)
+    (live,) = await kernel.run(prompts.picture())
+    await posting.wait()
+    one.reconnect(one.config, None)
+    await live.wait()
+    assert live.job.status is JobStatus.COMPLETED
     assert await servers[0].executions() - before == 1
 
 
