@@ -85,7 +85,8 @@ class Steering:
     def hold(self, lives: Iterable[LiveJob]) -> None:
         """Send nothing more of these jobs, whose pause is stored elsewhere: a sweep's points."""
         for live in lives:
-            if live.id in self._desk.active and not live.finished:
+            # It may have its final status already and only wait for that to be stored.
+            if live.id in self._desk.active and not live.job.status.is_terminal:
                 live.job.status = JobStatus.PAUSED
                 self._desk.hold(live)
                 live.note = "paused"
@@ -119,7 +120,7 @@ class Steering:
         self._office.pump()
 
     def _need_active(self, live: LiveJob, what: str) -> None:
-        if live.finished:
+        if live.job.status.is_terminal:
             raise UsageError(f"{live.name} has ended: it cannot be {what} any more.")
         if live.id not in self._desk.active:
             raise UsageError(f"Another kernel runs {live.name}: it cannot be {what} here.")

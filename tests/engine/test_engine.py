@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from comfynb.comfy import ComfyClient
-from comfynb.errors import BackendUnreachable
+from comfynb.errors import BackendUnreachable, UsageError
 from comfynb.models import (
     FallbackStrategy,
     JobStatus,
@@ -606,3 +606,26 @@ async def test_two_living_kernels_keep_their_own_jobs_and_see_each_others(
     await mine.wait()
     assert seen.job.status is JobStatus.COMPLETED
     assert len(seen.view.images) == 1
+
+
+async def test_a_job_whose_end_is_being_stored_is_not_paused_any_more(
+    kernel, servers, prompts, monkeypatch
+):
+    await kernel.add(servers[0], "one")
+    finish, storing, go_on = kernel.store.journal.finish_job, asyncio.Event(), asyncio.Event()
+
+    async def late(*args, **options):
+        storing.set()
+        await go_on.wait()
+        return await finish(*args, **options)
+
+    monkeypatch.setattr(kernel.store.journal, "finish_job", late)
+    (live,) = await kernel.run(prompts.picture())
+    await storing.wait()
+    kernel.engine.hold([live])
+    with pytest.raises(UsageError, match="has ended"):
+        kernel.engine.pause(live)
+    go_on.set()
+    await live.wait()
+    assert live.job.status is JobStatus.COMPLETED
+    assert (await kernel.stored(live)).status is JobStatus.COMPLETED
