@@ -92,7 +92,8 @@ class DuckSession:
 
         with self._errors():
             self._connection.execute(self._statement(sql), list(params) or None)
-            found = self._connection.fetchnumpy()
+            # Typed as whatever pandas has, where its stubs are installed; they are NumPy's arrays.
+            found: Any = self._connection.fetchnumpy()
         return [
             np.ma.filled(column.astype(np.float64), np.nan)
             if column.dtype.kind in "iufb"
