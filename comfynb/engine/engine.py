@@ -31,6 +31,7 @@ from comfynb.engine.scheduling.history import recorded
 from comfynb.engine.steering import Steering
 from comfynb.engine.tasks import Flight, NodeTask, Requirements
 from comfynb.engine.views import BackendView
+from comfynb.engine.watching import Watchers
 from comfynb.errors import BackendError, ComfynbError, UsageError
 from comfynb.models import (
     BackendConfig,
@@ -92,8 +93,7 @@ class Engine:
         self._remembered = False
         self._worked: dict[str, set[str]] = {}
         """Where prompts ended well: backends by workflow version."""
-        self._watchers: dict[int, Callable[[tuple[BackendView, ...]], None]] = {}
-        self._next_watcher = 0
+        self._watchers: Watchers[tuple[BackendView, ...]] = Watchers()
         self._backends_dirty = False
         self._pumping = False
         self._ticker: asyncio.Task[None] | None = None
@@ -202,14 +202,8 @@ class Engine:
 
     def watch(self, callback: Callable[[tuple[BackendView, ...]], None]) -> Callable[[], None]:
         """Call ``callback`` after changes to any backend; returns the way to stop."""
-        self._next_watcher += 1
-        token = self._next_watcher
-        self._watchers[token] = callback
+        stop = self._watchers.add(callback)
         self._host.call(self._keep_ticking)
-
-        def stop() -> None:
-            self._watchers.pop(token, None)
-
         return stop
 
     def changed(self, backend: LiveBackend) -> None:
@@ -716,14 +710,8 @@ class Engine:
         self._recall()
 
     def _tell_backends(self) -> None:
-        if not self._watchers:
-            return
-        view = self.view
-        for callback in list(self._watchers.values()):
-            try:
-                callback(view)
-            except Exception as error:  # noqa: BLE001 - a broken watcher must not stop the engine
-                self._report(error)
+        if self._watchers:
+            self._watchers.tell(self.view, self._report)
 
     # Housekeeping -----------------------------------------------------------------------------
 

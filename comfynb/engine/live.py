@@ -1,25 +1,21 @@
 """A job while this process knows it: its record, its live progress, and who watches or waits."""
 
 import asyncio
-import concurrent.futures
-import contextlib
-import itertools
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from comfynb.engine.graph.network import Graph
 from comfynb.engine.graph.overview import group_nodes
 from comfynb.engine.views import ImageView, JobView, NodeView, QuestionView
+from comfynb.engine.watching import End, Watchers
 from comfynb.models import Job, JobStatus, NodeExecution, OutputFile
 
 __all__ = ["Asker", "LiveJob", "NodeProgress"]
 
 Asker: TypeAlias = Callable[[QuestionView], "str | Awaitable[str | None] | None"]
 """Chooses a backend for a node that waits for one: its id, or None to let the node fail."""
-
-_TOKENS = itertools.count()
 
 
 @dataclass(slots=True)
@@ -81,12 +77,8 @@ class LiveJob:
         self.seconds: dict[str, float] = {}
         """How long prompts ran, as their servers said, by node execution id."""
         self.dirty = False
-        self.awaited = 0
-        """How many wait for it."""
-        self._watchers: dict[int, Callable[[JobView], None]] = {}
-        self._finished: concurrent.futures.Future[None] = concurrent.futures.Future()
-        if job.status.is_terminal:
-            self._finished.set_result(None)
+        self._watchers: Watchers[JobView] = Watchers()
+        self._end = End(reached=job.status.is_terminal)
 
     def __repr__(self) -> str:
         return f"LiveJob(id={self.job.id!r}, name={self.name!r}, status={self.job.status.value!r})"
@@ -101,7 +93,7 @@ class LiveJob:
     @property
     def finished(self) -> bool:
         """Whether it has ended, one way or another."""
-        return self._finished.done()
+        return self._end.reached
 
     @property
     def paused(self) -> bool:
@@ -126,6 +118,11 @@ class LiveJob:
     def watched(self) -> bool:
         """Whether somebody looks at it."""
         return bool(self._watchers)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for it."""
+        return self._end.awaited > 0
 
     @property
     def view(self) -> JobView:
@@ -225,13 +222,7 @@ class LiveJob:
 
     def watch(self, callback: Callable[[JobView], None]) -> Callable[[], None]:
         """Call ``callback`` with a new view after changes; returns the way to stop."""
-        token = next(_TOKENS)
-        self._watchers[token] = callback
-
-        def stop() -> None:
-            self._watchers.pop(token, None)
-
-        return stop
+        return self._watchers.add(callback)
 
     def touch(self) -> None:
         """Note a change; the engine's ticker tells the watchers, at most ten times a second."""
@@ -240,61 +231,31 @@ class LiveJob:
     def tell(self, report: Callable[[BaseException], None]) -> None:
         """Tell every watcher now; an error in one goes to ``report`` and stops nobody else."""
         self.dirty = False
-        if not self._watchers:
-            return
-        view = self.view
-        for callback in list(self._watchers.values()):
-            try:
-                callback(view)
-            except Exception as error:  # noqa: BLE001 - a broken watcher must not stop the engine
-                report(error)
+        if self._watchers:
+            self._watchers.tell(self.view, report)
 
     def reopen(self) -> None:
         """It goes on although it had ended: whoever waits from now on waits for its next end."""
-        if self._finished.done():
-            self._finished = concurrent.futures.Future()
+        self._end.reopen()
         self.cancelling = False
         self.note = None
         self.progress.clear()
 
     def finish(self) -> None:
         """Wake everybody who waits; the record must be final and stored by now."""
-        if not self._finished.done():
-            self._finished.set_result(None)
+        self._end.reach()
 
     def add_done_callback(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` when the job has ended, on whatever thread ended it."""
-        self._finished.add_done_callback(lambda _: callback())
+        self._end.add_callback(callback)
 
     async def wait(self) -> None:
         """Return when the job has ended; being cancelled here leaves the job alone."""
-        if self._finished.done():
-            return
-        loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-
-        def ended() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        def wake(_: Any) -> None:
-            with contextlib.suppress(RuntimeError):  # that loop has ended: nobody waits there
-                loop.call_soon_threadsafe(ended)
-
-        self._finished.add_done_callback(wake)
-        self.awaited += 1
-        try:
-            await waiter
-        finally:
-            self.awaited -= 1
+        await self._end.wait()
 
     def wait_blocking(self, timeout: float | None) -> None:
         """Block the calling thread until the job has ended; never on the loop's own thread."""
-        self.awaited += 1
-        try:
-            self._finished.result(timeout)
-        finally:
-            self.awaited -= 1
+        self._end.wait_blocking(timeout)
 
 
 def _share(node: NodeView) -> float:

@@ -7,9 +7,7 @@ pause is exact, and whatever kernel comes after a killed one finds each point ei
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
-import itertools
 import time
 import weakref
 from collections import deque
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from comfynb.engine.live import LiveJob
 from comfynb.engine.sweeps import BackendShare, Pace, SweepView
+from comfynb.engine.watching import End, Watchers
 from comfynb.errors import ComfynbError, UsageError
 from comfynb.models import (
     Job,
@@ -57,7 +56,6 @@ PATIENCE: Final = 5.0
 waited for as well."""
 
 _AGAIN: Final = (JobStatus.FAILED, JobStatus.LOST, JobStatus.CANCELLED)
-_TOKENS = itertools.count()
 
 
 class SweepRun:
@@ -94,16 +92,13 @@ class SweepRun:
         self._feeding: asyncio.Task[Any] | None = None
         self._polling: asyncio.Task[Any] | None = None
         self._ticking: asyncio.Task[Any] | None = None
-        self._watchers: dict[int, Callable[[SweepView], None]] = {}
+        self._watchers: Watchers[SweepView] = Watchers()
         self._dirty = False
-        self._awaited = 0
         self.on_change: Callable[[], None] | None = None
         """Called on the loop after any change."""
         self.keep_open = False
         """Points will be added: it does not end when those that there are have ended."""
-        self._finished: concurrent.futures.Future[None] = concurrent.futures.Future()
-        if record.status.is_terminal:
-            self._finished.set_result(None)
+        self._end = End(reached=record.status.is_terminal)
 
     def __repr__(self) -> str:
         return f"SweepRun({self.record.name!r}, {len(self.points)} points)"
@@ -121,7 +116,7 @@ class SweepRun:
     @property
     def finished(self) -> bool:
         """Whether it has ended."""
-        return self._finished.done()
+        return self._end.reached
 
     # Loading and starting ---------------------------------------------------------------------
 
@@ -162,8 +157,8 @@ class SweepRun:
 
     def go_on(self) -> None:
         """Look anew at what is to be done."""
-        if self._finished.done() and not self.status.is_terminal:
-            self._finished = concurrent.futures.Future()
+        if not self.status.is_terminal:
+            self._end.reopen()
         self._wake.set()
         if self.mine and not self.finished and (self._feeding is None or self._feeding.done()):
             self._feeding = self._engine.spawn(self._feed(), f"sweep {self.record.name}")
@@ -391,7 +386,7 @@ class SweepRun:
                 }
                 self._wake.set()
                 self.touch()
-            if not self.mine and (self._watchers or self._awaited):
+            if not self.mine and (self._watchers or self._end.awaited):
                 await self._refresh()
             if self._foreign and time.monotonic() - looked > ADOPT:
                 looked = time.monotonic()
@@ -449,25 +444,15 @@ class SweepRun:
     def _finish(self) -> None:
         self.touch()
         self._tell()
-        if not self._finished.done():
-            self._finished.set_result(None)
+        self._end.reach()
 
     async def wait(self) -> None:
         """Return when it has ended; being cancelled here leaves it alone."""
-        self._awaited += 1
-        try:
-            while not self._finished.done():
-                await asyncio.shield(asyncio.wrap_future(self._finished))
-        finally:
-            self._awaited -= 1
+        await self._end.wait()
 
     def wait_blocking(self, timeout: float | None) -> None:
         """Block the calling thread until it has ended; never on the loop's own thread."""
-        self._awaited += 1
-        try:
-            self._finished.result(timeout)
-        finally:
-            self._awaited -= 1
+        self._end.wait_blocking(timeout)
 
     # Steering ---------------------------------------------------------------------------------
 
@@ -637,13 +622,8 @@ class SweepRun:
 
     def watch(self, callback: Callable[[SweepView], None]) -> Callable[[], None]:
         """Call ``callback`` with a new view after changes; returns the way to stop."""
-        token = next(_TOKENS)
-        self._watchers[token] = callback
+        stop = self._watchers.add(callback)
         self._host.call(self._keep_ticking)
-
-        def stop() -> None:
-            self._watchers.pop(token, None)
-
         return stop
 
     def _keep_ticking(self) -> None:
@@ -681,14 +661,8 @@ class SweepRun:
 
     def _tell(self) -> None:
         self._dirty = False
-        if not self._watchers:
-            return
-        view = self.view
-        for callback in list(self._watchers.values()):
-            try:
-                callback(view)
-            except Exception as error:  # noqa: BLE001 - a broken watcher must not stop the sweep
-                self._engine.report(error)
+        if self._watchers:
+            self._watchers.tell(self.view, self._engine.report)
 
 
 def _is_out(live: LiveJob) -> bool:

@@ -527,16 +527,27 @@ async def test_code_and_canvas_are_in_step(tmp_path, sandbox, pictures):
         assert graph.check() == []
 
 
-async def test_a_job_from_code_is_seen_on_the_canvas(tmp_path, sandbox, pictures):
+async def test_a_job_from_code_is_seen_on_the_canvas(tmp_path, sandbox, pictures, monkeypatch):
     async with Workbench("lab.duckdb") as wb:
         wb.backends.add(sandbox.url, name="one")
         graph = wb.graphs.new("faces")
         node = graph.workflow(wb.workflows.load(invert(), name="invert"), "first")
         graph.input("pictures", files=pictures) >> node >> graph.output("results")
         canvas = graph.canvas()
+        ended = asyncio.Event()
+        show = canvas.show_job
+
+        def shown(view):
+            show(view)
+            if view is not None and view.status.is_terminal:
+                ended.set()
+
+        # Told ten times a second at most, so perhaps a moment after the job has ended.
+        monkeypatch.setattr(canvas, "show_job", shown)
         job = graph.run()
         await job
         assert graph.last_job is job
+        await ended.wait()
         assert canvas._states[node.id].status is JobStatus.COMPLETED
 
 

@@ -17,6 +17,7 @@ from comfynb.engine.metrics.settings import MetricsSettings
 from comfynb.engine.metrics.spans import spans_of
 from comfynb.engine.metrics.watch import BackendWatch
 from comfynb.engine.tasks import Flight
+from comfynb.engine.watching import Watchers
 from comfynb.errors import ComfynbError
 from comfynb.models import utcnow
 from comfynb.store import Store
@@ -97,8 +98,7 @@ class MetricsCollector:
         self._claimed = False
         self._told_drops = 0
         self._troubled = False
-        self._watchers: dict[int, Callable[[Sequence[Reading]], None]] = {}
-        self._next_watcher = 0
+        self._watchers: Watchers[Sequence[Reading]] = Watchers()
 
     # From outside -----------------------------------------------------------------------------
 
@@ -135,10 +135,7 @@ class MetricsCollector:
     def watch(self, callback: Callable[[Sequence[Reading]], None]) -> Callable[[], None]:
         """Call ``callback`` with the rows of each sample that this kernel takes, on the loop's
         thread and before they are stored; returns the way to stop."""
-        self._next_watcher += 1
-        token = self._next_watcher
-        self._watchers[token] = callback
-        return lambda: _forget(self._watchers, token)
+        return self._watchers.add(callback)
 
     @property
     def status(self) -> list[CollectorStatus]:
@@ -180,11 +177,7 @@ class MetricsCollector:
         self.batch.put(readings)
         if readings[0].source is not None:
             self._sources[readings[0].backend_id] = readings[0].source
-        for callback in list(self._watchers.values()):
-            try:
-                callback(readings)
-            except Exception as error:  # noqa: BLE001 - a broken plot must not stop collecting
-                self._report(error)
+        self._watchers.tell(readings, self._report)
 
     def turned(self, backend: LiveBackend, turns: Sequence[Turn]) -> None:
         """Record alerts that were opened or closed, and show them."""
@@ -357,7 +350,3 @@ class MetricsCollector:
                     "while: wb.metrics.status() has the count of each backend."
                 )
             )
-
-
-def _forget(watchers: dict[int, Callable[[Sequence[Reading]], None]], token: int) -> None:
-    watchers.pop(token, None)
