@@ -19,6 +19,12 @@ The tree::
     │   ├── PromptLost           the server no longer knows a prompt that it had taken
     │   ├── NoEligibleBackend    no backend may run this node
     │   └── ServerError          the server answered with an error of its own (``.status``)
+    ├── NotAllowed               this person's role does not allow it
+    ├── SecretError              a token that cannot be read: its key is missing or another
+    ├── FetchError               a catalogue, registry or file server (``.url``, ``.status``)
+    │   └── AddressRefused       the address is private, or leads there
+    ├── DeploymentError          a deployment that cannot be locked or written as a script
+    │   └── Conflict             what cannot live together on one machine (``.problems``)
     ├── JobError                 a job that did not complete (``.job_id``)
     │   ├── JobFailed
     │   └── JobCancelled
@@ -34,11 +40,15 @@ Each message is one sentence that names the culprit and the cure.
 from collections.abc import Sequence
 
 __all__ = [
+    "AddressRefused",
     "AuthenticationRequired",
     "BackendError",
     "BackendUnreachable",
     "ComfynbError",
+    "Conflict",
+    "DeploymentError",
     "ExpressionError",
+    "FetchError",
     "GraphInvalid",
     "InvalidValue",
     "JobCancelled",
@@ -47,10 +57,12 @@ __all__ = [
     "NetworkFileSystem",
     "NoEligibleBackend",
     "NotAWorkflow",
+    "NotAllowed",
     "NotComfyUI",
     "NotFound",
     "PromptLost",
     "PromptRefused",
+    "SecretError",
     "ServerError",
     "StoreDamaged",
     "StoreError",
@@ -182,6 +194,45 @@ class ServerError(BackendError):
     def __init__(self, message: str, *, backend: str = "", status: int = 0) -> None:
         super().__init__(message, backend=backend)
         self.status = status
+
+
+class NotAllowed(ComfynbError):
+    """This person's role does not allow it; the message says whose would."""
+
+
+class SecretError(ComfynbError):
+    """A token that cannot be read: the key is missing, or it is another one."""
+
+
+class FetchError(ComfynbError):
+    """A catalogue, registry or file server; ``url`` is without secrets, ``status`` the HTTP status.
+
+    ``status`` is 0 where there was no answer. ``retry_after``: seconds that the server asked for.
+    """
+
+    def __init__(
+        self, message: str, *, url: str = "", status: int = 0, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.url = url
+        self.status = status
+        self.retry_after = retry_after
+
+
+class AddressRefused(FetchError):
+    """The address is private, or it leads to one: nothing was sent there."""
+
+
+class DeploymentError(ComfynbError):
+    """A deployment that cannot be locked or written as a script."""
+
+
+class Conflict(DeploymentError):
+    """What cannot live together on one machine; ``problems`` has a sentence for each."""
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class JobError(ComfynbError):

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-MODULES = ("cli", "tour", "workbench", "widgets", "engine", "comfy", "store", "models", "errors")
+MODULES = (
+    "cli",
+    "tour",
+    "workbench",
+    "widgets",
+    "engine",
+    "deploy",
+    "comfy",
+    "store",
+    "models",
+    "errors",
+)
 
 
 def lint_imports(folder: Path, config: Path) -> subprocess.CompletedProcess[str]:
@@ -51,6 +62,9 @@ def test_an_empty_package_breaks_nothing(skeleton):
         ("store", "comfynb.comfy"),
         ("store", "comfynb.engine"),
         ("engine", "comfynb.widgets"),
+        ("engine", "comfynb.deploy"),
+        ("deploy", "comfynb.engine"),
+        ("deploy", "comfynb.widgets"),
         ("widgets", "comfynb.workbench"),
         ("widgets", "comfynb.comfy"),
         ("widgets", "comfynb.store"),

@@ -14,6 +14,7 @@ from comfynb.models._base import (
     utcnow,
 )
 from comfynb.models.backend import AuthConfig, AuthKind, BackendConfig, BackendStatus
+from comfynb.models.catalogue import LockRecord, ModelVersion, NodeFacts, NodeVersion
 from comfynb.models.deployment import (
     ApiToken,
     CustomNode,
@@ -39,6 +40,16 @@ from comfynb.models.deployment import (
     User,
 )
 from comfynb.models.job import Job, JobStatus, NodeExecution
+from comfynb.models.lock import (
+    Lock,
+    LockedComfyUI,
+    LockedFile,
+    LockedModel,
+    LockedNode,
+    LockedPackage,
+    LockedPython,
+    LockedRequirement,
+)
 from comfynb.models.metrics import MetricsSnapshot
 from comfynb.models.project import (
     CanvasConnection,
@@ -99,14 +110,26 @@ __all__ = [
     "JobStatus",
     "JsonObject",
     "JsonValue",
+    "Lock",
+    "LockRecord",
+    "LockedComfyUI",
+    "LockedFile",
+    "LockedModel",
+    "LockedNode",
+    "LockedPackage",
+    "LockedPython",
+    "LockedRequirement",
     "MetricsSnapshot",
     "Model",
     "ModelDownloadStats",
     "ModelMetadata",
     "ModelStats",
     "ModelType",
+    "ModelVersion",
     "NodeExecution",
+    "NodeFacts",
     "NodeType",
+    "NodeVersion",
     "ObjectInfoRecord",
     "OutputFile",
     "OwnerRecord",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
 
 __all__ = [
+    "check_commit",
     "check_env_names",
     "check_file_name",
     "check_relative_folder",
@@ -14,6 +15,7 @@ __all__ = [
 
 _SECRET_PARAMETERS = frozenset({"token", "access_token", "api_key", "apikey"})
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def url_checker(*schemes: str) -> Callable[[str], str]:
@@ -83,3 +85,10 @@ def check_env_names(variables: dict[str, str]) -> dict[str, str]:
         if "\0" in value:
             raise ValueError(f"the value of {name} holds a NUL character, which no shell can pass")
     return variables
+
+
+def check_commit(commit: str) -> str:
+    """Refuse whatever is no whole commit id: a branch moves, a short id may become ambiguous."""
+    if not _COMMIT.fullmatch(commit):
+        raise ValueError(f"must be a whole commit id, 40 hexadecimal digits, not {commit!r:.60}")
+    return commit

@@ -2,6 +2,7 @@
 
 import base64
 import enum
+import inspect
 import json
 import math
 import types
@@ -70,6 +71,7 @@ BY_VALIDATOR = {
     _checks.check_url: urls,
     _checks.check_file_name: label.map("{}.safetensors".format),
     _checks.check_relative_folder: paths,
+    _checks.check_commit: st.from_regex(r"[0-9a-f]{40}", fullmatch=True),
     _checks.check_env_names: st.dictionaries(
         st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,9}", fullmatch=True), label, max_size=3
     ),
@@ -90,6 +92,9 @@ def of_annotation(annotation, metadata=()):
         if isinstance(item, AfterValidator | BeforeValidator):
             if item.func.__qualname__.startswith("url_checker"):
                 return urls
+            if item.func.__qualname__.startswith("_matching"):
+                pattern = inspect.getclosurevars(item.func).nonlocals["pattern"]
+                return st.from_regex(pattern, fullmatch=True)
             if item.func.__qualname__.startswith("unique_ids"):
                 (inner,) = typing.get_args(annotation)
                 return st.lists(of_annotation(inner), max_size=2, unique_by=lambda item: item.id)
@@ -165,7 +170,35 @@ def limit_values(draw):
     return {"min_value": ends[0], "max_value": ends[1]}
 
 
+@st.composite
+def requirement_values(draw):
+    url = draw(st.none() | urls)
+    return {"url": url, "version": "2.9.1+cu128" if url is None else None}
+
+
+@st.composite
+def locked_node_values(draw):
+    kind = draw(st.sampled_from(["git", "copy", "unzip"]))
+    if kind == "git":
+        return {"kind": kind, "repository": draw(urls), "commit": "0123456789" * 4}
+    return {"kind": kind, "files": [draw(of_model(models.LockedFile))]}
+
+
+@st.composite
+def lock_values(draw):
+    nodes = st.lists(
+        of_model(models.LockedNode), max_size=2, unique_by=lambda node: node.folder.lower()
+    )
+    files = st.lists(
+        of_model(models.LockedModel), max_size=2, unique_by=lambda model: model.path.lower()
+    )
+    return {"nodes": draw(nodes), "models": draw(files)}
+
+
 TOGETHER = {
+    models.Lock: lock_values(),
+    models.LockedNode: locked_node_values(),
+    models.LockedRequirement: requirement_values(),
     models.SystemPackage: package_values(),
     models.AuthConfig: auth_values(),
     models.ParamConstraints: limit_values(),

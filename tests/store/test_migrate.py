@@ -11,23 +11,32 @@ import duckdb
 import pytest
 
 from comfynb.errors import StoreDamaged, StoreError, StoreTooNew
-from comfynb.models import Project
+from comfynb.models import Project, User
 from comfynb.store import Store
 from comfynb.store.duck import DuckDatabase
 from comfynb.store.migrate import applied, migrate
 from comfynb.store.statements import WORDS, Migration, migrations, statement
 
-SECOND = Migration(
-    2, "second", "alter table jobs add column a bigint; create table t (x text)", "c2"
+RELEASED = migrations("duckdb")
+LAST = len(RELEASED)
+
+NEXT = Migration(
+    LAST + 1, "next", "alter table jobs add column a bigint; create table t (x text)", "c2"
 )
-THIRD = Migration(3, "third", "insert into t values ('x'); alter table t add column y text", "c3")
-BROKEN = Migration(3, "third", "create table u (x text); insert into nowhere values (1)", "c3")
+AFTER = Migration(
+    LAST + 2, "after", "insert into t values ('x'); alter table t add column y text", "c3"
+)
+BROKEN = Migration(
+    LAST + 2, "after", "create table u (x text); insert into nowhere values (1)", "c3"
+)
 
 
-def open_with(file: str, *more: Migration) -> dict[int, str]:
+def open_with(
+    file: str, *more: Migration, released: tuple[Migration, ...] = RELEASED
+) -> dict[int, str]:
     """Open with these steps beyond the released ones; what the database has seen then."""
     database = DuckDatabase(Path(file))
-    steps = (*migrations("duckdb"), *more)
+    steps = (*released, *more)
     database.open(lambda opened: migrate(opened, steps), 30, threading.Event())
     try:
         return applied(database.writer)
@@ -36,26 +45,42 @@ def open_with(file: str, *more: Migration) -> dict[int, str]:
 
 
 def test_steps_are_applied_once_and_an_existing_store_is_copied_first(file: str, opened) -> None:
-    assert open_with(file) == {1: migrations("duckdb")[0].checksum}
+    assert open_with(file) == {step.version: step.checksum for step in RELEASED}
     assert not list(Path(file).parent.glob("*.bak*")), "there was nothing to keep"
     first = opened(file)
     first.put(Project(id="p", name="kept")).result(30)
     first.close().result(30)
-    assert list(open_with(file, SECOND)) == [1, 2]
-    assert list(open_with(file, SECOND)) == [1, 2]
-    assert list(open_with(file, SECOND, THIRD)) == [1, 2, 3]
-    kept = Path(file + ".bak-v1")
+    assert len(open_with(file, NEXT)) == LAST + 1
+    assert len(open_with(file, NEXT)) == LAST + 1
+    assert len(open_with(file, NEXT, AFTER)) == LAST + 2
+    kept = Path(f"{file}.bak-v{LAST}")
     copy = opened(str(kept))
     assert [project.name for project in copy.find(Project).result(30)] == ["kept"]
-    assert Path(file + ".bak-v2").exists()
+    assert Path(f"{file}.bak-v{LAST + 1}").exists()
     assert not list(Path(file).parent.glob("*.part"))
 
 
+@pytest.mark.parametrize("since", range(1, LAST))
+def test_a_store_of_an_earlier_release_is_brought_up_to_date(file, opened, since) -> None:
+    assert len(open_with(file, released=RELEASED[:since])) == since
+    connection = duckdb.connect(file)
+    connection.execute(
+        "insert into users (id, email, role, is_active, created_at, updated_at) "
+        "values ('u', 'ada@localhost', 'USER', true, now(), now())"
+    )
+    connection.close()
+    store = opened(file)
+    assert [user.email for user in store.find(User).result(30)] == ["ada@localhost"]
+    store.close().result(30)
+    assert len(open_with(file)) == LAST
+    assert Path(f"{file}.bak-v{since}").exists()
+
+
 def test_a_newer_store_is_refused_and_left_alone(file: str, opened) -> None:
-    open_with(file, SECOND)
+    open_with(file, NEXT)
     before = Path(file).read_bytes()
     store: Store = opened(file)
-    with pytest.raises(StoreTooNew, match=r"has schema 2, .* only up to 1: upgrade comfynb"):
+    with pytest.raises(StoreTooNew, match=rf"has schema {LAST + 1}, .* only up to {LAST}: upgrade"):
         store.ready().result(30)
     with pytest.raises(StoreTooNew):
         store.put(Project(id="p", name="x")).result(30)
@@ -65,11 +90,11 @@ def test_a_newer_store_is_refused_and_left_alone(file: str, opened) -> None:
 
 
 def test_a_step_that_fails_leaves_everything_as_it_was(file: str) -> None:
-    open_with(file, SECOND)
-    with pytest.raises(StoreError, match=r"could not be brought to schema 3 .*nowhere"):
-        open_with(file, SECOND, BROKEN)
-    assert list(open_with(file, SECOND)) == [1, 2]
-    assert list(open_with(file, SECOND, THIRD)) == [1, 2, 3]
+    open_with(file, NEXT)
+    with pytest.raises(StoreError, match=rf"could not be brought to schema {LAST + 2} .*nowhere"):
+        open_with(file, NEXT, BROKEN)
+    assert len(open_with(file, NEXT)) == LAST + 1
+    assert len(open_with(file, NEXT, AFTER)) == LAST + 2
 
 
 def test_somebody_elses_database_is_not_taken_over(file: str, opened) -> None:
@@ -105,7 +130,7 @@ def test_a_kill_during_migration_leaves_a_store_that_migrates(file: str, opened,
     store = opened(file)
     store.put(*(Project(id=f"p{i}", name="x") for i in range(200))).result(30)
     store.close().result(30)
-    newest, chance = 0, random.Random(7)
+    newest, chance = LAST, random.Random(7)
     for _ in range(10):
         newest += 20
         pid = nursery.start("migrate", file, newest)
@@ -130,7 +155,7 @@ def look_at(file: str) -> dict[int, str]:
         seen.update(applied(opened.writer))
         columns = {row[0] for row in opened.writer.execute("select * from (describe jobs)")}
         extra = {int(name[6:]) for name in columns if name.startswith("extra_")}
-        assert extra == set(seen) - {1}, "a column and its record come together"
+        assert extra == set(seen) - set(range(1, LAST + 1)), "a column and its record come together"
         assert opened.writer.execute("select count(*) from projects") == [(200,)]
 
     database = DuckDatabase(Path(file))

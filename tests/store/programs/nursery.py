@@ -115,7 +115,7 @@ def open_and_close(place: str, name: str, number: str) -> None:
 def migrate(place: str, newest: str) -> None:
     """Bring a store to version N, step by step."""
     steps = list(migrations("duckdb"))
-    for version in range(2, int(newest) + 1):
+    for version in range(len(steps) + 1, int(newest) + 1):
         sql = f"""
         alter table jobs add column extra_{version} bigint default {version};
         create table copy_{version} as select * from projects;

@@ -6,13 +6,17 @@ CREATE INDEX job_events_job ON public.job_events USING btree (job_id, happened_a
 CREATE INDEX jobs_created ON public.jobs USING btree (created_at)
 CREATE INDEX jobs_project ON public.jobs USING btree (project_id)
 CREATE INDEX jobs_status_created ON public.jobs USING btree (status, created_at)
+CREATE INDEX locks_deployment ON public.locks USING btree (deployment_id, created_at DESC)
 CREATE INDEX metrics_10s_backend ON public.metrics_10s USING btree (backend_id, taken_at)
 CREATE INDEX metrics_1m_backend ON public.metrics_1m USING btree (backend_id, taken_at)
 CREATE INDEX metrics_at ON public.metrics USING brin (taken_at)
 CREATE INDEX metrics_backend ON public.metrics USING btree (backend_id, taken_at)
+CREATE INDEX model_versions_model ON public.model_versions USING btree (model_id)
+CREATE INDEX model_versions_sha256 ON public.model_versions USING btree (sha256)
 CREATE INDEX models_source_id ON public.models USING btree (source, source_id)
 CREATE INDEX models_type_source ON public.models USING btree (type, source)
 CREATE INDEX node_executions_job ON public.node_executions USING btree (job_id)
+CREATE INDEX node_versions_node ON public.node_versions USING btree (custom_node_id)
 CREATE INDEX points_job ON public.points USING btree (job_id)
 CREATE INDEX points_key ON public.points USING btree (key)
 CREATE INDEX prompt_nodes_prompt ON public.prompt_nodes USING btree (prompt_id)
@@ -30,13 +34,17 @@ CREATE UNIQUE INDEX deployment_usage_pkey ON public.deployment_usage USING btree
 CREATE UNIQUE INDEX deployments_pkey ON public.deployments USING btree (id)
 CREATE UNIQUE INDEX job_events_pkey ON public.job_events USING btree (id)
 CREATE UNIQUE INDEX jobs_pkey ON public.jobs USING btree (id)
+CREATE UNIQUE INDEX locks_pkey ON public.locks USING btree (id)
 CREATE UNIQUE INDEX metrics_last_pkey ON public.metrics_last USING btree (backend_id, gpu)
 CREATE UNIQUE INDEX metrics_settings_pkey ON public.metrics_settings USING btree (name)
 CREATE UNIQUE INDEX metrics_state_pkey ON public.metrics_state USING btree (backend_id)
 CREATE UNIQUE INDEX model_download_stats_model_id_key ON public.model_download_stats USING btree (model_id)
 CREATE UNIQUE INDEX model_download_stats_pkey ON public.model_download_stats USING btree (id)
+CREATE UNIQUE INDEX model_versions_pkey ON public.model_versions USING btree (id)
 CREATE UNIQUE INDEX models_pkey ON public.models USING btree (id)
 CREATE UNIQUE INDEX node_executions_pkey ON public.node_executions USING btree (id)
+CREATE UNIQUE INDEX node_facts_pkey ON public.node_facts USING btree (custom_node_id)
+CREATE UNIQUE INDEX node_versions_pkey ON public.node_versions USING btree (id)
 CREATE UNIQUE INDEX object_infos_pkey ON public.object_infos USING btree (backend_id)
 CREATE UNIQUE INDEX output_files_pkey ON public.output_files USING btree (prompt_id, node_id, kind, index)
 CREATE UNIQUE INDEX owners_pkey ON public.owners USING btree (id)
@@ -247,6 +255,14 @@ jobs.started_at timestamp with time zone
 jobs.status text not null
 jobs: CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text, 'lost'::text])))
 jobs: PRIMARY KEY (id)
+locks.content text not null
+locks.created_at timestamp with time zone not null
+locks.deployment_id text not null
+locks.id text not null
+locks.reason text
+locks.sha256 text not null
+locks: FOREIGN KEY (deployment_id) REFERENCES deployments(id) ON DELETE CASCADE
+locks: PRIMARY KEY (id)
 metrics.active_job_id text
 metrics.backend_id text not null
 metrics.began timestamp with time zone
@@ -439,6 +455,23 @@ model_download_stats.model_id text not null
 model_download_stats: FOREIGN KEY (model_id) REFERENCES models(id) ON DELETE CASCADE
 model_download_stats: PRIMARY KEY (id)
 model_download_stats: UNIQUE (model_id) DEFERRABLE INITIALLY DEFERRED
+model_versions.base_model text
+model_versions.created_at timestamp with time zone not null
+model_versions.download_url text not null
+model_versions.file_size bigint
+model_versions.filename text not null
+model_versions.format text
+model_versions.id text not null
+model_versions.is_active boolean not null
+model_versions.model_id text not null
+model_versions.name text not null
+model_versions.published_at timestamp with time zone
+model_versions.revision text
+model_versions.scan text
+model_versions.sha256 text
+model_versions.updated_at timestamp with time zone not null
+model_versions: FOREIGN KEY (model_id) REFERENCES models(id) ON DELETE CASCADE
+model_versions: PRIMARY KEY (id)
 models.auth_required boolean not null
 models.base_model text
 models.category text
@@ -477,6 +510,33 @@ node_executions.status text not null
 node_executions: CHECK ((status = ANY (ARRAY['pending'::text, 'running'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text, 'lost'::text])))
 node_executions: FOREIGN KEY (job_id) REFERENCES jobs(id) ON DELETE CASCADE
 node_executions: PRIMARY KEY (id)
+node_facts.apt_packages text not null
+node_facts.author_age_days bigint
+node_facts.channel text
+node_facts.custom_node_id text not null
+node_facts.files text not null
+node_facts.last_update timestamp with time zone
+node_facts.latest_version text
+node_facts.license text
+node_facts.nodename_pattern text
+node_facts.preempts text not null
+node_facts.registry_id text
+node_facts.sources text not null
+node_facts.stars bigint
+node_facts.status text
+node_facts.updated_at timestamp with time zone not null
+node_facts: FOREIGN KEY (custom_node_id) REFERENCES custom_nodes(id) ON DELETE CASCADE
+node_facts: PRIMARY KEY (custom_node_id)
+node_versions.commit text
+node_versions.created_at timestamp with time zone not null
+node_versions.custom_node_id text not null
+node_versions.dependencies text not null
+node_versions.download_url text
+node_versions.id text not null
+node_versions.status text
+node_versions.version text not null
+node_versions: FOREIGN KEY (custom_node_id) REFERENCES custom_nodes(id) ON DELETE CASCADE
+node_versions: PRIMARY KEY (id)
 object_infos.backend_id text not null
 object_infos.data text not null
 object_infos.fetched_at timestamp with time zone not null

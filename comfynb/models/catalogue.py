@@ -1,0 +1,129 @@
+"""What the catalogue knows beyond the seed: versions with hashes, and facts about node packs."""
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from comfynb.models._base import (
+    Count,
+    ForeignKey,
+    JsonObject,
+    Name,
+    Sha256,
+    StoredModel,
+    UtcDatetime,
+    new_id,
+    utcnow,
+)
+from comfynb.models._checks import check_commit, check_file_name, check_url
+from comfynb.models.deployment import TextList
+
+__all__ = ["LockRecord", "ModelVersion", "NodeFacts", "NodeVersion"]
+
+Url = Annotated[str, AfterValidator(check_url)]
+Commit = Annotated[str, AfterValidator(check_commit)]
+
+
+class ModelVersion(StoredModel):
+    """One file of one version of a model: what a lock pins."""
+
+    table_name: ClassVar[str] = "model_versions"
+    foreign_keys: ClassVar[Mapping[str, ForeignKey]] = {
+        "modelId": ForeignKey("models", on_delete="cascade")
+    }
+
+    id: Name = Field(default_factory=new_id)
+    modelId: Name
+    name: Name
+    """The source's name for the version, e.g. 'v1.0'; 'main' where it has none."""
+    revision: Name | None = None
+    """What the source pins it by: CivitAI's version id, Hugging Face's commit."""
+    filename: Annotated[str, AfterValidator(check_file_name)]
+    downloadUrl: Url
+    fileSize: Count | None = None
+    """Bytes."""
+    sha256: Sha256 | None = None
+    format: Name | None = None
+    """E.g. 'SafeTensor', 'PickleTensor', 'GGUF', as the source says."""
+    baseModel: str | None = None
+    scan: str | None = None
+    """What the source's virus and pickle scans found, e.g. 'Success', 'Danger'."""
+    isActive: bool = True
+    publishedAt: UtcDatetime | None = None
+    createdAt: UtcDatetime = Field(default_factory=utcnow)
+    updatedAt: UtcDatetime = Field(default_factory=utcnow)
+
+
+class NodeVersion(StoredModel):
+    """One release of a node pack, as a registry knows it."""
+
+    table_name: ClassVar[str] = "node_versions"
+    foreign_keys: ClassVar[Mapping[str, ForeignKey]] = {
+        "customNodeId": ForeignKey("custom_nodes", on_delete="cascade")
+    }
+
+    id: Name = Field(default_factory=new_id)
+    customNodeId: Name
+    version: Name
+    commit: Commit | None = None
+    """Forty hexadecimal digits."""
+    dependencies: TextList = Field(default_factory=list)
+    """Lines of a requirements file."""
+    downloadUrl: Url | None = None
+    status: str | None = None
+    """E.g. 'NodeVersionStatusActive', 'NodeVersionStatusBanned'."""
+    createdAt: UtcDatetime = Field(default_factory=utcnow)
+
+
+class NodeFacts(StoredModel):
+    """What is known of a node pack beside its row in the catalogue; sources fill it in turn."""
+
+    table_name: ClassVar[str] = "node_facts"
+    primary_key: ClassVar[tuple[str, ...]] = ("customNodeId",)
+    foreign_keys: ClassVar[Mapping[str, ForeignKey]] = {
+        "customNodeId": ForeignKey("custom_nodes", on_delete="cascade")
+    }
+
+    customNodeId: Name
+    registryId: Name | None = None
+    """Its id in the Comfy Registry and in ComfyUI-Manager's list."""
+    latestVersion: str | None = None
+    status: str | None = None
+    """As the registry says, e.g. 'NodeStatusActive', 'NodeStatusBanned'."""
+    license: str | None = None
+    channel: str | None = None
+    """ComfyUI-Manager's channel that lists it: default, recent, legacy, forked, dev, tutorial."""
+    stars: Count | None = None
+    authorAgeDays: Count | None = None
+    """Age of the author's account when it was last looked up."""
+    lastUpdate: UtcDatetime | None = None
+    nodenamePattern: str | None = None
+    """Regular expression over node classes, as the pack declares it; hostile text."""
+    preempts: TextList = Field(default_factory=list)
+    """Node classes that it claims although others bring them too."""
+    aptPackages: TextList = Field(default_factory=list)
+    files: TextList = Field(default_factory=list)
+    """Where its files lie, if it is not cloned but copied."""
+    sources: JsonObject = Field(default_factory=dict)
+    """When each source was seen to list it, by the source's name."""
+    updatedAt: UtcDatetime = Field(default_factory=utcnow)
+
+
+class LockRecord(StoredModel):
+    """A lock of a deployment, as it was made; never changed afterwards."""
+
+    table_name: ClassVar[str] = "locks"
+    foreign_keys: ClassVar[Mapping[str, ForeignKey]] = {
+        "deploymentId": ForeignKey("deployments", on_delete="cascade")
+    }
+
+    id: Name = Field(default_factory=new_id)
+    deploymentId: Name
+    content: JsonObject
+    """A :class:`comfynb.models.Lock`."""
+    sha256: Sha256
+    """Of the lock's content."""
+    reason: str | None = None
+    """Why it was made, for people."""
+    createdAt: UtcDatetime = Field(default_factory=utcnow)
