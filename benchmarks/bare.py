@@ -87,21 +87,23 @@ async def bare(
     """
     name = uuid.uuid4().hex
     colors = range(first_color, first_color + count)
-    most = 2 * PARALLEL * len(urls)
     start = time.perf_counter()
     async with contextlib.AsyncExitStack() as stack:
         # httpx has no websockets: those are aiohttp's in both.
-        connector = aiohttp.TCPConnector(limit=most)
+        connector = aiohttp.TCPConnector(limit=2 * PARALLEL * len(urls))
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        http: Http = Aiohttp(session)
-        if client == "httpx":
-            limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
-            http = Httpx(
-                await stack.enter_async_context(httpx.AsyncClient(limits=limits, timeout=None))
-            )
-        servers = [
-            _Server(url, name, folder / str(number), http) for number, url in enumerate(urls)
-        ]
+        servers = []
+        for number, url in enumerate(urls):
+            http: Http = Aiohttp(session)
+            if client == "httpx":
+                # One for each server: a pool looks through all its connections at each request.
+                limits = httpx.Limits(max_connections=PARALLEL)
+                http = Httpx(
+                    await stack.enter_async_context(
+                        httpx.AsyncClient(limits=limits, timeout=None, verify=False)
+                    )
+                )
+            servers.append(_Server(url, name, folder / str(number), http))
         shares = [colors[number :: len(urls)] for number in range(len(urls))]
         await asyncio.gather(
             *(server.run(session, share) for server, share in zip(servers, shares, strict=True))

@@ -131,7 +131,9 @@ async def look(workbench: Workbench, sweep: object) -> None:
     display(sweep)
     display(workbench.backends)
     handed_out = asyncio.Event()
-    stop = sweep._run.watch(lambda view: any(p.job_id for p in view.points) and handed_out.set())
+    stop = sweep._run.watch(  # noqa: SLF001 - people look at the grid
+        lambda view: any(p.job_id for p in view.points) and handed_out.set()
+    )
     await handed_out.wait()
     stop()
     display(workbench.jobs)
