@@ -204,8 +204,9 @@ class Hand(Desk):
         if not moved:  # back where they came from
             nodes = self.scene.document.nodes
             moved = {key: nodes[key].position for key in self.scene.selected}
-        self.places = moved
-        self.dirty |= Dirty.HAND
+        if moved != self.places:  # on the grid, most moves lead nowhere else
+            self.places = moved
+            self.dirty |= Dirty.HAND
 
     def _start_wire(self, port: PortRef, at: tuple[float, float]) -> None:
         """A wire from a port; from an input that is connected, its other end is taken off."""

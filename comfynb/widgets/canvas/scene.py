@@ -222,7 +222,7 @@ class Scene:
         self, dx: float, dy: float, lead: str | None = None
     ) -> dict[str, tuple[float, float]]:
         """Where the selected nodes would be. ``lead`` is the one that lands on the grid."""
-        nodes = [key for key in self.document.nodes if key in self.selected]
+        nodes = sorted(self.selected, key=self.geometry.of.index.__getitem__)
         if not nodes:
             return {}
         at = self.document.nodes[lead if lead in self.selected and lead else nodes[0]].position

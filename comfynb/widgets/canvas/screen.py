@@ -77,16 +77,17 @@ class Screen:
         self._size = (800, height)
         self._set_size()
         self.surface.observe(self._page_changed, ["width", "height", "ratio", "dark"])
-        # Moves come at most 30 times a second, pressing and releasing at once.
+        # Moves come one at a time and at most 50 times a second, pressing and releasing at once.
         self._moves = ipyevents.Event(
             source=self.surface,
             watched_events=["mousemove"],
-            wait=33,
+            wait=20,
             throttle_or_debounce="throttle",
         )
+        self._moves.on_dom_event(self._moved)
+        self._asked, self._answered = False, 0
         self._buttons = ipyevents.Event(source=self.surface, watched_events=MOUSE)
-        for one in (self._moves, self._buttons):
-            one.on_dom_event(lambda event: self.guarded(lambda: self._pointer(event)))
+        self._buttons.on_dom_event(lambda event: self.guarded(lambda: self._pointer(event)))
         for layer in self.layers:
             layer.on_client_ready(self.refresh)
 
@@ -138,6 +139,30 @@ class Screen:
                 self.refresh()
             case _:
                 self.guarded(lambda: self._heard(message))
+
+    def _moved(self, event: Mapping[str, Any]) -> None:
+        """The pointer moved: the page waits for an answer before it tells of the next move.
+
+        The answer is the next frame, or the number of the last one where nothing is to be drawn.
+        Since moves come one at a time, this one says that the answer to the last one was seen.
+        """
+        self._sent = {n: at for n, at in self._sent.items() if n > self._answered}
+        if self._timer is not None:  # it may be waiting for what was seen now
+            self._timer.cancel()
+            self._timer = None
+        self._asked = True
+        self.guarded(lambda: self._pointer(event))
+        if self._dirty:
+            self.request(self._dirty)
+        elif self._asked:
+            self._announce()
+
+    def _announce(self) -> None:
+        """Tell the surface which frame was sent, and whether the pointer's last move is in it."""
+        answer, self._asked = self._asked, False
+        if answer:
+            self._answered = self._number
+        self.surface.send({"frame": self._number, "answer": answer})
 
     def guarded(self, work: Callable[[], object]) -> None:
         """Do it; an exception is told and goes no further, so that the editor lives on."""
@@ -198,7 +223,7 @@ class Screen:
         frame.send()
         self._number += 1
         self._sent[self._number] = self._last
-        self.surface.send({"frame": self._number})
+        self._announce()
 
     def close(self) -> None:
         """Close every canvas, and stop hearing."""

@@ -22,6 +22,7 @@ class Surface(anywidget.AnyWidget):
 
     It sends {"event": "ready"} when a view is in the page (after a reload as well), "key", "drop"
     (an item of the palette), and "shown" for each frame that it was told of by ``{"frame": n}``.
+    It lets ipyevents see one mouse move at a time: the next one after a frame with ``"answer"``.
     """
 
     _esm = STATIC / "surface.js"

@@ -275,6 +275,50 @@ async def test_frames_wait_for_a_slow_page(make: Callable[..., CanvasEditor]) ->
     assert screen._number == sent + 1
 
 
+async def test_each_move_is_answered_once_and_says_that_the_last_answer_was_seen(
+    make: Callable[..., CanvasEditor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    editor = make()
+    screen = editor._screen
+    answers: list[tuple[int, bool]] = []
+    monkeypatch.setattr(
+        screen.surface,
+        "send",
+        lambda content: answers.append((content["frame"], content["answer"])),
+    )
+
+    def move(x: float, y: float) -> None:
+        screen._last = float("-inf")  # the last frame was long enough ago
+        for handler in screen._moves._dom_handlers.callbacks:
+            handler({"event": "mousemove", "relativeX": x, "relativeY": y, "buttons": 1})
+
+    x, y = place(editor, "a")
+    mouse(editor, "mousedown", x, y)
+    screen._sent.clear()
+    screen.draw()
+    screen._message({"event": "shown", "frame": screen._number})
+    answers.clear()
+    drawn = screen._number
+    for step in range(1, 4):  # each on another point of the grid; nobody says "shown" in between
+        move(x + step * 20, y + 20)
+        assert answers == [(drawn + step, True)]
+        assert not screen._dirty
+        answers.clear()
+    move(x + 61, y + 20)  # the same point: nothing to draw, but the page waits for the next move
+    assert answers == [(drawn + 3, True)]
+    answers.clear()
+    screen._last = float("-inf")
+    screen._sent.clear()
+    editor.show_job(None)  # a frame that nobody's move asked for
+    assert answers == [(drawn + 4, False)]
+    answers.clear()
+    monkeypatch.setattr(editor, "_pointer", lambda _: 1 / 0)
+    screen._pointer = editor._pointer
+    move(x, y)  # what breaks is answered, too
+    assert answers == [(drawn + 4, True)]
+    assert "division" in editor._said.value
+
+
 def test_arranging_leaves_room_for_the_pictures_of_workflows(
     make: Callable[..., CanvasEditor], make_node: Any, make_wire: Any
 ) -> None:

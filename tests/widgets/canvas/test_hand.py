@@ -68,6 +68,21 @@ def test_a_drag_frame_only_touches_the_uppermost_layer(told: Told) -> None:
     assert told.hand.dirty == Dirty.HAND
 
 
+def test_a_move_within_the_grid_asks_for_no_frame(told: Told) -> None:
+    x, y = told.head("a")
+    told.hand.down(x, y)
+    told.hand.move(x + 40, y + 20)
+    told.hand.dirty = Dirty.NONE
+    told.hand.move(x + 42, y + 21)
+    assert told.hand.dirty is Dirty.NONE
+    told.hand.move(x + 59, y + 21)
+    assert told.hand.dirty is Dirty.HAND
+    told.scene.snap = False
+    told.hand.dirty = Dirty.NONE
+    told.hand.move(x + 59.5, y + 21)
+    assert told.hand.dirty is Dirty.HAND
+
+
 def test_a_drag_that_comes_back_is_no_edit(told: Told) -> None:
     x, y = told.head("a")
     told.hand.down(x, y)

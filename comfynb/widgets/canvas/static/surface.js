@@ -1,12 +1,16 @@
 // The window onto the canvas: takes focus, keys and the pointer, and knows the page.
 // It lies over the drawing, so ipycanvas's own listeners (which send every mouse move, and keep
-// every key from the page) never hear anything. Mouse events themselves are read by ipyevents.
+// every key from the page) never hear anything. Mouse events themselves are read by ipyevents;
+// here it is only decided which moves it gets to see.
 
 const PLAIN = new Set([
   "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Delete", "Backspace", "Escape",
   "f", "l", "n", "+", "=", "-", "0", "[", "]",
 ]);
 const WITH_CTRL = new Set(["z", "y", "a", "c", "x", "v", "d"]);
+
+// Milliseconds after which a move counts as answered: a cell may hold the kernel up.
+const PATIENCE = 1000;
 
 function isOurs(event) {
   if (event.altKey || event.isComposing) return false;
@@ -87,6 +91,35 @@ function render({ model, el }) {
     event.stopPropagation();
     if (event.button === 1) event.preventDefault(); // no automatic scrolling
   });
+  // One move at a time: the next one goes to the kernel when it has answered the last one, and then
+  // it is the newest. Each message makes JupyterLab show the kernel as busy and as idle again, which
+  // costs the page more than a frame does; moves that nobody will see would put it behind the hand.
+  let asked = -Infinity;
+  let held = null;
+  let passing = null;
+  on(el, "mousemove", (event) => {
+    if (event === passing) return;
+    if (performance.now() - asked < PATIENCE) {
+      held = event;
+      event.stopImmediatePropagation();
+    } else {
+      held = null;
+      asked = performance.now();
+    }
+  }, { capture: true });
+  const answered = () => {
+    asked = -Infinity;
+    if (held === null) return;
+    passing = new MouseEvent("mousemove", held);
+    held = null;
+    asked = performance.now();
+    el.dispatchEvent(passing);
+  };
+  // These say where the pointer is themselves; a move from before must not come after them.
+  for (const type of ["mousedown", "mouseup", "dblclick", "mouseleave"]) {
+    on(el, type, () => { held = null; }, { capture: true });
+  }
+
   // The wheel scrolls the page unless somebody works here.
   on(el, "wheel", (event) => {
     if (document.activeElement !== el && !event.ctrlKey) event.stopImmediatePropagation();
@@ -121,12 +154,18 @@ function render({ model, el }) {
     el.focus({ preventScroll: true });
   });
 
-  // Frames are counted back once they are on screen, so that no more are sent than are shown.
+  // Frames are counted back once they are on screen, so that no more are sent than are shown. Of a
+  // frame that answers a move, the next move says the same.
+  let told = 0;
   const heard = (message) => {
     if (message.frame !== undefined) {
+      if (message.answer) answered();
       // A task that is asked for within a frame runs once that frame has been painted.
       requestAnimationFrame(() => setTimeout(() => {
-        if (!stop.signal.aborted) model.send({ event: "shown", frame: message.frame });
+        if (stop.signal.aborted || message.frame <= told) return;
+        if (message.answer && asked > -Infinity) return;
+        told = message.frame;
+        model.send({ event: "shown", frame: message.frame });
       }, 0));
     } else if (message.focus) {
       el.focus({ preventScroll: true });
