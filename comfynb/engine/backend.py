@@ -286,7 +286,9 @@ class LiveBackend:
     async def tend(self) -> None:
         """Keep an eye on it and carry its prompts until cancelled."""
         while True:
-            self._reconnect.clear()
+            if self._reconnect.is_set():
+                self._reconnect.clear()
+                self._renew_client()
             async with self.client, asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self.courier.run()),
@@ -300,13 +302,23 @@ class LiveBackend:
         """Go on under another address or with other credentials; prompts that are out stay so."""
         self.config = config
         self.credentials = credentials
+        self._wait_for_probe()
+        self._reconnect.set()
+
+    def _renew_client(self) -> None:
+        """Only once nobody uses the old client any more: the new one is opened right after this."""
         self.client = ComfyClient(
-            config.base_url, name=config.name, auth=credentials, client_id=self.client.client_id
+            self.config.base_url,
+            name=self.config.name,
+            auth=self.credentials,
+            client_id=self.client.client_id,
         )
         self.courier.use(self.client)
+        self._wait_for_probe()  # the old address may have answered meanwhile
+
+    def _wait_for_probe(self) -> None:
         self.status.online = False
         self.offline_since = time.monotonic()
-        self._reconnect.set()
 
     async def _keep_checking(self) -> None:
         retry = FIRST_RETRY
