@@ -235,7 +235,7 @@ def test_another_programs_hold_on_the_file_is_waited_for_and_then_named(
         pending.result(0.1)
     assert foreign.end() == 0
     pending.result(60)
-    assert [project.id for project in impatient.find(Project).result(30)] == ["q"]
+    assert [project.id for project in patient.find(Project).result(30)] == ["q"]
 
 
 def test_a_holder_that_does_not_let_go_is_named(file: str, opened) -> None:
