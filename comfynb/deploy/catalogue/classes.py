@@ -113,37 +113,25 @@ class ClassIndex:
         """
         asked = list(dict.fromkeys(class_types))
         if self._usable is None:
-            known = list(self.listed)
+            known = _fitting(self.patterns, ["", *self.listed])
             self._usable = {
-                pack: pattern
-                for pack, pattern in self.patterns.items()
-                if len(_fitting(pattern, known) or known) <= MOST_BY_PATTERN
-                and _fitting(pattern, ("",)) == []
+                pack: self.patterns[pack]
+                for pack, names in known.items()
+                if len(names) <= MOST_BY_PATTERN and "" not in names
             }
         found: dict[str, list[str]] = {}
-        for pack, pattern in self._usable.items():
-            for name in _fitting(pattern, asked) or ():
+        for pack, names in _fitting(self._usable, asked).items():
+            for name in names:
                 found.setdefault(name, []).append(pack)
         return found
 
 
-def _fitting(pattern: str, names: Sequence[str]) -> list[str] | None:
-    """Return the names in which a pattern is found; None if it is no pattern."""
-    connection = _matcher()
-    try:
-        rows = connection.execute(
-            "select name from (select unnest($1::text[]) as name) where regexp_matches(name, $2)",
-            [list(names), pattern],
-        ).fetchall()
-    except duckdb.Error:
-        return None
-    finally:
-        connection.close()
-    return [row[0] for row in rows]
-
-
-def _matcher() -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(
+def _fitting(patterns: Mapping[str, str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the names in which each pattern is found; what is no pattern is left out."""
+    if not patterns or not names:
+        return {}
+    found = {}
+    connection = duckdb.connect(
         ":memory:",
         config={
             "autoinstall_known_extensions": False,
@@ -152,6 +140,19 @@ def _matcher() -> duckdb.DuckDBPyConnection:
             "threads": 1,
         },
     )
+    try:
+        connection.execute("create table names as select unnest($1::text[]) as name", [list(names)])
+        for pack, pattern in patterns.items():
+            try:
+                rows = connection.execute(
+                    "select name from names where regexp_matches(name, $1)", [pattern]
+                ).fetchall()
+            except duckdb.Error:
+                continue
+            found[pack] = [row[0] for row in rows]
+    finally:
+        connection.close()
+    return found
 
 
 def matches(

@@ -158,12 +158,15 @@ class ModelEntry:
     note: str | None = None
 
 
-Kind = Literal["new", "changed", "same", "merged", "refused"]
+Kind = Literal["new", "changed", "same", "merged", "refused", "note"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one entry: taken (new, changed, same), merged into another, or refused."""
+    """What became of one entry: taken (new, changed, same), merged into another, or refused.
+
+    A "note" is about something that is no entry, and counts as none.
+    """
 
     kind: Kind
     label: str

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from comfynb.deploy.catalogue.entries import CIVITAI, FileEntry, ModelEntry, Outcome, rank
-from comfynb.deploy.catalogue.rows import Rows, Values
+from comfynb.deploy.catalogue.rows import Rows, Values, blank
 from comfynb.errors import InvalidValue
 from comfynb.models import Model, ModelVersion, Source, new_id
 from comfynb.store import Transaction
@@ -167,7 +167,8 @@ class _Merger:
 
 
 def _blank(entry: ModelEntry, now: datetime) -> Values:
-    model = Model.model_construct(
+    return blank(
+        Model,
         source=entry.source,
         sourceId=entry.sourceId,
         sourceUrl=entry.sourceUrl,
@@ -183,7 +184,6 @@ def _blank(entry: ModelEntry, now: datetime) -> Values:
         isVerified=entry.isVerified,
         createdAt=now,
     )
-    return {name: getattr(model, name) for name in Model.model_fields}
 
 
 def _same_version(rows: Mapping[str, Values], file: FileEntry) -> str:

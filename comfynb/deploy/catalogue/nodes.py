@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from comfynb.deploy.catalogue.entries import MANAGER, PEOPLE, REGISTRY, NodeEntry, Outcome, rank
-from comfynb.deploy.catalogue.rows import Rows, Values, fetch
+from comfynb.deploy.catalogue.rows import Rows, Values, blank, fetch
 from comfynb.errors import InvalidValue
 from comfynb.models import CustomNode, NodeFacts, NodeVersion, new_id
 from comfynb.store import Transaction
@@ -140,10 +140,10 @@ class _Merger:
             if not entry.name or not entry.url:
                 return Outcome("refused", entry.label, reason="it has no name or no URL")
         old = self.nodes.by_key.get(node_id) if node_id else None
-        node = dict(old) if old else _blank(entry, self.now)
+        node = dict(old) if old else self._new(entry)
         node_id = node["id"]
         known = self.facts.by_key.get(node_id)
-        facts = dict(known) if known else NodeFacts(customNodeId=node_id).model_dump()
+        facts = dict(known) if known else blank(NodeFacts, customNodeId=node_id)
         facts["sources"] = dict(facts["sources"])
         self._fill(entry, node, facts)
         try:
@@ -166,6 +166,15 @@ class _Merger:
             return Outcome("new", entry.label, node_id, entry.note)
         changed = bool(releases) or new_node is not None or new_facts is not None
         return Outcome("changed" if changed else "same", entry.label, node_id, entry.note)
+
+    def _new(self, entry: NodeEntry) -> Values:
+        return blank(
+            CustomNode,
+            name=entry.name,
+            githubUrl=entry.url,
+            isVerified=entry.isVerified,
+            createdAt=self.now,
+        )
 
     def _fill(self, entry: NodeEntry, node: Values, facts: Values) -> None:
         source, curated = self.source, _curated(facts)
@@ -233,16 +242,6 @@ class _Merger:
 def _identity(url: str) -> str:
     text = url.lower().removeprefix("http://").removeprefix("https://").removeprefix("www.")
     return text.rstrip("/").removesuffix(".git").rstrip("/")
-
-
-def _blank(entry: NodeEntry, now: datetime) -> Values:
-    node = CustomNode.model_construct(
-        name=entry.name or "",
-        githubUrl=entry.url,
-        isVerified=entry.isVerified,
-        createdAt=now,
-    )
-    return {name: getattr(node, name) for name in CustomNode.model_fields}
 
 
 def write_nodes(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 
@@ -11,9 +11,9 @@ from comfynb.errors import InvalidValue
 from comfynb.models import StoredModel, explain
 from comfynb.store import Transaction
 from comfynb.store.schema import table_of
-from comfynb.store.transaction import View
+from comfynb.store.transaction import View, insert_sql, upsert_sql
 
-__all__ = ["Rows", "fetch"]
+__all__ = ["Rows", "blank", "fetch"]
 
 M = TypeVar("M", bound=StoredModel)
 
@@ -82,25 +82,37 @@ class Rows(Generic[M]):
         self.by_key[key] = plain
 
     def write(self, tx: Transaction) -> None:
-        """Write what was changed or added."""
-        table = table_of(self.model)
-        new: list[M] = []
-        changed: list[M] = []
+        """Write what was changed or added, column by column: no model is built for it."""
+        new: list[Values] = []
+        changed: list[Values] = []
         for key, before in self._before.items():
             values = self.by_key[key]
             if before is None:
-                new.append(self._built(values))
+                new.append(values)
             elif not _same(before, values):
-                changed.append(self._built(values))
-        if new:
-            tx.insert(table, new)
-        if changed:
-            tx.upsert(table, changed)
+                changed.append(values)
+        table = table_of(self.model)
+        for rows, sql in ((new, insert_sql(table)), (changed, upsert_sql(table))):
+            if rows:
+                columns = [
+                    [column.to_db(values[column.field or ""]) for values in rows]
+                    for column in table.own
+                ]
+                tx.execute(sql, columns)
         self._before.clear()
 
-    def _built(self, values: Values) -> M:
-        # They were checked when they were changed.
-        return cast("M", self.model.model_construct(**values))
+
+def blank(model: type[StoredModel], **given: Any) -> Values:
+    """Return a new row: what is given, and the model's defaults for the rest."""
+    values = {}
+    for name, info in model.model_fields.items():
+        if name in given:
+            values[name] = given[name]
+        elif not info.is_required():
+            # pydantic would look at the factory's signature anew for each row.
+            factory: Any = info.default_factory
+            values[name] = info.default if factory is None else factory()
+    return values
 
 
 def _same(one: Values, other: Values) -> bool:

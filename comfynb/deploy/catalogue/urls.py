@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 __all__ = [
@@ -97,6 +98,7 @@ def _forge(host: str, segments: list[str]) -> Repository:
     return Repository(url, f"{host}/{owner}/{name}".lower(), branch)
 
 
+@lru_cache(maxsize=20_000)
 def repository(text: str) -> Repository:
     """Return where a pack lives; raises ValueError with what is wrong, as the end of a sentence."""
     host, segments, repaired = _split(text)
