@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import aiohttp
 
@@ -18,10 +18,12 @@ from comfynb.deploy.net.body import steadily
 from comfynb.deploy.net.policy import shown, without_secrets
 from comfynb.errors import FetchError
 
-__all__ = ["Partial", "Progress", "receive"]
+__all__ = ["BrokenOffError", "Partial", "Progress", "on_disk", "receive"]
 
 Progress = Callable[[int, int | None], None]
 """Told of the bytes that are there and of the size, None where nobody knows it."""
+
+T = TypeVar("T")
 
 _PIECE = 2**20
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
@@ -56,7 +58,7 @@ class Partial:
         return self.path.with_name(self.path.name + ".part.json")
 
     @classmethod
-    def open(cls, path: Path, *, resume: bool) -> "Partial":
+    def open(cls, path: Path, resume: bool) -> "Partial":
         """Open the part of ``path`` for this download alone; blocks."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
@@ -65,17 +67,21 @@ class Partial:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(file.fileno()).st_nlink == 0:
+                # It got its final name, or went, between the two calls.
                 raise BlockingIOError
+            self = cls(path, file)
+            if resume:
+                self._read_note()
+            if self.validator is None:
+                self.restart()
         except BlockingIOError:
             file.close()
             raise FetchError(
                 f"{path} is being downloaded already: wait until it is there."
             ) from None
-        self = cls(path, file)
-        if resume:
-            self._read_note()
-        if self.validator is None:
-            self.restart()
+        except BaseException:
+            file.close()
+            raise
         return self
 
     def _read_note(self) -> None:
@@ -121,11 +127,28 @@ class Partial:
         os.fsync(self.file.fileno())
         self.part.replace(self.path)
         self.note.unlink(missing_ok=True)
+        self.file.close()
+
+    def close(self) -> None:
+        """Let the part go, and keep it only if it can be resumed; blocks."""
+        if not self.file.closed:
+            if not self.size or self.validator is None:
+                self.discard()
+            self.file.close()
 
     def discard(self) -> None:
         """Leave nothing behind; blocks."""
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
+
+
+async def on_disk(path: Path, fn: Callable[..., T], *args: Any) -> T:
+    """Run what reads or writes files in a thread; raises FetchError where ``path`` cannot be."""
+    try:
+        return await asyncio.to_thread(fn, *args)
+    except OSError as error:
+        problem = error.strerror or type(error).__name__
+    raise FetchError(f"{path} cannot be written: {problem}.")
 
 
 async def receive(
@@ -145,10 +168,10 @@ async def receive(
     if response.status == 416 and partial.size:
         if (whole := _whole_of(response)) is not None and whole == partial.size == partial.total:
             # If-Range held, and there is nothing after what is there: only the renaming is missing.
-            digest = await asyncio.to_thread(partial.digest)
+            digest = await on_disk(partial.path, partial.digest)
             url = history[0].url if history else without_secrets(str(response.url))
             return Downloaded(partial.path, whole, digest.hexdigest(), whole, url)
-        await asyncio.to_thread(partial.restart)
+        await on_disk(partial.path, partial.restart)
         return None
     if response.status not in {200, 206}:
         Answer(response.status, response.headers, b"", label).check()
@@ -160,33 +183,35 @@ async def receive(
     if response.status == 206:
         first, total = _range_of(response, label)
         if first != partial.size or (partial.total is not None and total != partial.total):
-            await asyncio.to_thread(partial.restart)
+            await on_disk(partial.path, partial.restart)
             return None
     elif partial.size:
         # The server has another version now, or resumes nothing.
-        await asyncio.to_thread(partial.restart)
+        await on_disk(partial.path, partial.restart)
     resumed = partial.size
     if max_bytes is not None and total is not None and total > max_bytes:
+        await on_disk(partial.path, partial.restart)
         raise _too_large(label, max_bytes)
     if not resumed:
-        await asyncio.to_thread(partial.begin, _validator(response), total)
-    digest = await asyncio.to_thread(partial.digest)
+        await on_disk(partial.path, partial.begin, _validator(response), total)
+    digest = await on_disk(partial.path, partial.digest)
     broken = False
     try:
         async for chunk in steadily(response, _PIECE, window):
             partial.size += len(chunk)
             if max_bytes is not None and partial.size > max_bytes:
+                await on_disk(partial.path, partial.restart)
                 raise _too_large(label, max_bytes)
-            await asyncio.to_thread(_take, partial.file, digest, chunk)
+            await on_disk(partial.path, _take, partial.file, digest, chunk)
             if progress is not None:
                 progress(partial.size, total)
     except (aiohttp.ClientPayloadError, aiohttp.ClientOSError, TimeoutError):
         broken = True
-    await asyncio.to_thread(partial.file.flush)
+    await on_disk(partial.path, partial.file.flush)
     if broken or (total is not None and partial.size < total):
         raise BrokenOffError
     if total is not None and partial.size != total:
-        await asyncio.to_thread(partial.restart)
+        await on_disk(partial.path, partial.restart)
         raise FetchError(f"{label} sent more than the {total:,} bytes it had promised.", url=label)
     return Downloaded(
         partial.path,

@@ -1,6 +1,7 @@
 """One request and the redirects that follow: each address checked anew, secrets kept at home."""
 
 import asyncio
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import aiohttp
 from multidict import CIMultiDictProxy
 
 from comfynb.deploy.net.answer import Answer
-from comfynb.deploy.net.gate import Gate
+from comfynb.deploy.net.gate import Gate, StoppedError
 from comfynb.deploy.net.policy import NetPolicy, Target, shown, without_secrets
-from comfynb.errors import AddressRefused, ComfynbError, FetchError
+from comfynb.errors import AddressRefused, ComfynbError, FetchError, SecretError
 
 __all__ = ["Ask", "Exchange"]
 
@@ -21,6 +22,8 @@ T = TypeVar("T")
 Secrets = Callable[[str], str | None]
 
 MAX_REDIRECTS = 5
+_SHORT = 4096
+_HEADER = re.compile(r"[!-~]+")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -104,6 +107,11 @@ class Exchange:
         headers = {**ask.headers}
         if home is not None and self._secrets is not None and target.may_carry_secrets:
             secret = self._secrets(target.host)
+            if secret and not _HEADER.fullmatch(secret):
+                raise SecretError(
+                    f"The token for {target.host} holds a blank, a line break or the like: enter "
+                    "it anew."
+                )
             if secret:
                 headers["Authorization"] = f"Bearer {secret}"
         async with self._session.request(
@@ -117,7 +125,11 @@ class Exchange:
                     b"",
                     without_secrets(str(target.url)),
                 )
-                # Its body is of no use, and it might have no end.
+                # Its body is of no use and might have no end; after a short one, the connection
+                # can be used again.
+                length = response.content_length
+                if length is not None and length <= _SHORT:
+                    await response.read()
                 response.close()
                 return _Redirect(answer, location)
             return await ask.consume(response, history)
@@ -166,6 +178,9 @@ def _refused(target: Target, why: str) -> FetchError:
 def _failure(error: aiohttp.ClientError, target: Target) -> FetchError:
     """Say what went wrong, without the library's words: they may hold the whole URL."""
     label = str(target)
+    if isinstance(getattr(error, "os_error", None), StoppedError):
+        text = f"{label} cannot be asked: a connection was stopped, its address is not public."
+        return AddressRefused(text, url=label)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         text = f"{label} cannot be reached: there is no host named {target.host}."
     elif isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):

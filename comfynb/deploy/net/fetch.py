@@ -15,7 +15,7 @@ from yarl import URL
 
 from comfynb.deploy.net.answer import Answer, Downloaded
 from comfynb.deploy.net.body import read_body, read_start
-from comfynb.deploy.net.download import BrokenOffError, Partial, Progress, receive
+from comfynb.deploy.net.download import BrokenOffError, Partial, Progress, on_disk, receive
 from comfynb.deploy.net.exchange import Ask, Exchange, Secrets
 from comfynb.deploy.net.gate import Gate, Lookup, look_up
 from comfynb.deploy.net.policy import NetPolicy, shown, without_secrets
@@ -166,19 +166,21 @@ class Fetcher:
         what the file must have: another one leaves nothing behind. ``progress(bytes, total)``.
         """
         self.policy.check(url)
-        partial = await asyncio.to_thread(Partial.open, Path(path), resume=resume)
+        place = Path(path)
+        partial = await on_disk(place, Partial.open, place, resume)
         try:
             done = await self._download(url, partial, max_bytes, progress)
             if sha256 is not None and done.sha256 != sha256.lower():
-                await asyncio.to_thread(partial.discard)
+                await on_disk(place, partial.discard)
                 raise FetchError(
                     f"{shown(url)} is not what was expected: its sha256 is {done.sha256}, not "
                     f"{sha256.lower():.64}.",
                     url=shown(url),
                 )
-            await asyncio.to_thread(partial.finish)
+            await on_disk(place, partial.finish)
         finally:
-            partial.file.close()
+            # Not in a thread: when this is cancelled, it must be done before anybody tries again.
+            partial.close()
         return done
 
     async def _download(
@@ -206,7 +208,7 @@ class Fetcher:
                 if done is not None:
                     return done
                 continue
-            if partial.size <= before:
+            if partial.validator is None or partial.size <= before:
                 break
         raise FetchError(
             f"The download of {shown(url)} broke off after {partial.size:,} bytes: start it again"

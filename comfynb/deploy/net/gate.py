@@ -1,6 +1,7 @@
 """The gate before every connection: resolves a name once, and connects to nothing unchecked."""
 
 import asyncio
+import errno
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +12,7 @@ from comfynb.deploy.net.addresses import why_refused
 from comfynb.deploy.net.policy import NetPolicy, Target
 from comfynb.errors import AddressRefused
 
-__all__ = ["Gate", "Lookup", "look_up"]
+__all__ = ["Gate", "Lookup", "StoppedError", "look_up"]
 
 Lookup = Callable[[str, int], Awaitable[Sequence[str]]]
 """Gives the addresses of a host, as texts; raises OSError where it has none."""
@@ -28,6 +29,13 @@ async def look_up(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+class StoppedError(OSError):
+    """The last look found an address that is not public: an OSError, as the library expects."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EACCES, "the address is not public")
 
 
 class Gate(AbstractResolver):
@@ -86,9 +94,7 @@ class Gate(AbstractResolver):
         address, port = str(place[0]), int(place[1])
         reason = why_refused(address)
         if reason is not None and (address, port) not in self._vouched:
-            raise AddressRefused(
-                f"a connection to port {port} was stopped: the address is {reason}, not public.",
-            )
+            raise StoppedError
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made

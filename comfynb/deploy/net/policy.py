@@ -102,6 +102,8 @@ def _parse(text: str) -> tuple[URL | None, str]:
         return None, f"it is longer than {_MAX_URL} characters"
     if not text.isprintable() or any(character in text for character in ' \\<>"'):
         return None, "it holds a blank, a backslash, a quote or a control character"
+    if "@" in re.split(r"[/?#]", text.partition("://")[2], maxsplit=1)[0]:
+        return None, "it holds a user name or password"
     try:
         url = URL(text)
         absolute = url.absolute and url.raw_host
@@ -111,8 +113,6 @@ def _parse(text: str) -> tuple[URL | None, str]:
 
 
 def _why_not(url: URL, host: str, port: int, *, allowed: bool) -> str | None:
-    if url.raw_user is not None or url.raw_password is not None:
-        return "it holds a user name or password"
     if url.scheme not in {"http", "https"}:
         return "only https is asked"
     if url.scheme == "http" and not allowed:
@@ -124,6 +124,8 @@ def _why_not(url: URL, host: str, port: int, *, allowed: bool) -> str | None:
         return "its host is not a host name"
     if allowed:
         return None
+    if host == "localhost" or host.endswith(".localhost"):
+        return "its host is this machine, which is loopback, not public"
     if port != 443:
         return f"port {port} is not one that files are served at"
     if address is not None:
@@ -150,7 +152,7 @@ def _as_sent(url: URL, text: str) -> URL:
         return url.with_fragment(None)
     return URL.build(
         scheme=url.scheme,
-        host=url.raw_host or "",
+        host=url.host_subcomponent or "",
         port=url.explicit_port,
         path=path,
         query_string=quote(query, safe=_SAFE) if mark else "",
@@ -160,20 +162,18 @@ def _as_sent(url: URL, text: str) -> URL:
 
 def shown(text: str) -> str:
     """Give a URL as messages may show it: no user, password, query or fragment; not too long."""
-    head = re.split(r"[?#]", text[:_MAX_URL], maxsplit=1)[0]
-    scheme, separator, rest = head.partition("://")
+    scheme, separator, rest = text[:_MAX_URL].partition("://")
     if not separator:
-        scheme, rest = "", head
-    # A password may itself contain a slash, so everything up to the last @ before the path goes.
-    netloc, slash, path = rest.partition("/")
-    if "@" in netloc or ("@" in path and not separator):
+        scheme, rest = "", scheme
+    netloc = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    path = re.split(r"[?#]", rest[len(netloc) :], maxsplit=1)[0]
+    if "@" in netloc:
         netloc = netloc.rpartition("@")[2]
-    elif "@" in path and ":" in netloc and not netloc.rpartition(":")[2].isdigit():
-        netloc, slash, path = "", "", path.rpartition("@")[2]
-    plain = "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in netloc + slash + path
-    )
-    label = f"{scheme}{separator}{plain}"
+    elif "@" in rest and not re.fullmatch(r"(\[[^]]*\]|[^:]*)(:[0-9]*)?", netloc):
+        # The start of a password that holds a slash, a question mark or the like.
+        netloc, path = "", "…"
+    label = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in netloc + path)
+    label = scheme + separator + label
     return label if len(label) <= 200 else label[:199] + "…"
 
 
