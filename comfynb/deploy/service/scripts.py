@@ -1,0 +1,69 @@
+"""The command that makes a script of a lock, and keeps account of it."""
+
+# ruff: noqa: N815 - fields that are the models' have the models' names
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from comfynb.deploy.service.command import Command, Desk, Run, steps
+from comfynb.deploy.service.deployments import changed
+from comfynb.deploy.service.locks import lock_of
+from comfynb.deploy.service.permission import Access, Permission, may_change
+from comfynb.models import DeploymentUsage, Lock, LockRecord, utcnow
+from comfynb.models._base import Name
+from comfynb.store import Transaction
+
+__all__ = ["GenerateScript", "MadeScript"]
+
+
+@dataclass(frozen=True, slots=True)
+class MadeScript:
+    """A script that was made: its files, and the lock that it installs."""
+
+    rendered: Any
+    record: LockRecord
+    usage: DeploymentUsage
+
+
+class GenerateScript(Command[MadeScript]):
+    """Make the script of a deployment's lock for a target, e.g. "runpod"; the newest by default.
+
+    One's own deployment remembers its last script; of every one it is counted how often scripts
+    were made.
+    """
+
+    permission: ClassVar = Permission(access=Access.SEE)
+
+    deploymentId: str
+    target: Annotated[Name, Field(max_length=40)] = "runpod"
+    lockId: str | None = None
+
+
+@steps(GenerateScript)
+async def _generate(run: Run[GenerateScript]) -> MadeScript:
+    command = run.command
+    render = run.parts.need("script")
+    record = await run.read(lambda desk: lock_of(desk, command.lockId))
+    lock = Lock.model_validate(record.content)
+    rendered = await asyncio.to_thread(render, lock, command.target)
+
+    def keep(desk: Desk[Transaction]) -> DeploymentUsage:
+        # No address: nobody's is kept, unless a server in front hands one in on purpose.
+        usage = DeploymentUsage(
+            deploymentId=desk.deployment.id, scriptType=command.target, userAgent=run.client
+        )
+        desk.tx.put(usage)
+        if may_change(desk.actor, desk.deployment):
+            changed(
+                desk.tx,
+                desk.deployment,
+                generatedScript=rendered.files[rendered.main],
+                scriptType=command.target,
+                lastGenerated=utcnow(),
+            )
+        return usage
+
+    return MadeScript(rendered, record, await run.write(keep))
