@@ -1,0 +1,132 @@
+"""Resolves what a workflow needs against a catalogue and against backends."""
+
+import asyncio
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from comfynb.comfy.load import LoadedWorkflow
+from comfynb.deploy.catalogue import Catalogue
+from comfynb.deploy.resolve.backends import BackendFacts
+from comfynb.deploy.resolve.collect import needs_of
+from comfynb.deploy.resolve.index import ModelFile, ModelIndex, PackIndex
+from comfynb.deploy.resolve.models import resolve_model
+from comfynb.deploy.resolve.needs import Needs
+from comfynb.deploy.resolve.packs import CORE_ID, is_newer, packs_of, resolve_class, saved_with
+from comfynb.deploy.resolve.resolution import Resolution
+from comfynb.errors import UsageError
+from comfynb.models import CustomNode
+
+__all__ = ["Knowledge", "look_up", "resolve", "resolve_needs"]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What the catalogue says about the packs and models of one workflow, or of many."""
+
+    packs: PackIndex = field(default_factory=PackIndex)
+    models: ModelIndex = field(default_factory=ModelIndex)
+
+
+async def look_up(catalogue: Catalogue, *needs: Needs) -> Knowledge:
+    """Ask the catalogue about all that workflows need, in as few questions as there are kinds."""
+    classes = {need.class_type for one in needs for need in one.classes}
+    hints = {hint for one in needs for need in one.classes for hint in need.hints}
+    ids = sorted({hint.cnr_id for hint in hints if hint.cnr_id not in {None, CORE_ID}} - {None})
+    places = sorted({hint.aux_id for hint in hints if hint.aux_id is not None})
+    matches = await catalogue.nodes_by_class(*sorted(classes)) if classes else {}
+    by_id = await catalogue.nodes_by_registry_id(*ids) if ids else {}
+    by_url = await catalogue.nodes_by_url(*places) if places else {}
+    known = [node for node in (*by_id.values(), *by_url.values()) if node is not None]
+    packs = PackIndex(
+        matches,
+        {key: found.node if found is not None else None for key, found in by_id.items()},
+        {key: found.node if found is not None else None for key, found in by_url.items()},
+        {found.node.id: found.facts for found in known if found.facts is not None},
+    )
+    return Knowledge(packs, await _models(catalogue, needs))
+
+
+async def _models(catalogue: Catalogue, needs: Sequence[Needs]) -> ModelIndex:
+    wanted = [need for one in needs for need in one.models]
+    hashes = sorted({value for need in wanted for value in need.sha256})
+    urls = sorted({url for need in wanted for url in need.urls})
+    names = sorted({need.filename for need in wanted})
+    answers = [
+        await catalogue.models_by_filename(*names) if names else {},
+        await catalogue.models_by_url(*urls) if urls else {},
+        await catalogue.models_by_sha256(*hashes) if hashes else {},
+    ]
+    known = [item for answer in answers for found in answer.values() for item in found]
+    return ModelIndex.of(
+        (item.model for item in known), {item.model.id: item.versions for item in known}
+    )
+
+
+async def resolve(
+    workflow: LoadedWorkflow | Mapping[str, Any] | str | os.PathLike[str] | bytes,
+    catalogue: Catalogue,
+    *,
+    backends: Sequence[BackendFacts] = (),
+    comfyui: str | None = None,
+    choices: Mapping[str, CustomNode | ModelFile | str] | None = None,
+) -> Resolution:
+    """Resolve what a workflow needs: packs and models, each resolved, ambiguous or unknown.
+
+    ``backends`` say what they have already, and what their inputs are. ``comfyui`` is the release
+    whose folders count; that of the only backend where none is given. ``choices`` are a person's:
+    packs (or ``comfy-core``) by class, files or addresses by the model's name (``ModelNeed.name``).
+    Raises what :func:`~comfynb.deploy.resolve.needs_of` raises.
+    """
+    info = backends[0].info if backends else None
+    needs = await asyncio.to_thread(needs_of, workflow, info)
+    knowledge = await look_up(catalogue, needs)
+    return resolve_needs(needs, knowledge, backends=backends, comfyui=comfyui, choices=choices)
+
+
+def resolve_needs(
+    needs: Needs,
+    knowledge: Knowledge,
+    *,
+    backends: Sequence[BackendFacts] = (),
+    comfyui: str | None = None,
+    core: Collection[str] = (),
+    choices: Mapping[str, CustomNode | ModelFile | str] | None = None,
+) -> Resolution:
+    """Resolve needs against what is known; pure.
+
+    ``comfyui`` is the release that will run them (a backend's, where only one is given), ``core``
+    further classes that it has, ``choices`` what a person decided: packs by class, files or
+    addresses by the model's name.
+    """
+    chosen = choices or {}
+    if comfyui is None and len(backends) == 1:
+        comfyui = backends[0].version
+    own = set(core).union(*(backend.core_classes() for backend in backends))
+    newer = is_newer(needs.classes, knowledge.packs, own)
+    classes = []
+    for need in needs.classes:
+        on = tuple(b.name for b in backends if need.class_type in b.info)
+        pick = chosen.get(need.class_type)
+        if isinstance(pick, ModelFile):
+            raise UsageError(f"{need.class_type!r:.80} is a node class: choose a pack for it.")
+        classes.append(
+            resolve_class(need, knowledge.packs, core=own, on=on, chosen=pick, newer=newer)
+        )
+    models = []
+    for model in needs.models:
+        on = tuple(b.name for b in backends if b.has_model(model))
+        file = chosen.get(model.name)
+        if isinstance(file, CustomNode):
+            raise UsageError(f"{model.name!r:.80} is a model: choose a file or an address for it.")
+        models.append(resolve_model(model, knowledge.models, comfyui=comfyui, on=on, chosen=file))
+    return Resolution(
+        needs,
+        tuple(classes),
+        tuple(models),
+        packs_of(classes, knowledge.packs),
+        comfyui,
+        saved_with(needs.classes),
+        tuple(backend.name for backend in backends),
+    )
