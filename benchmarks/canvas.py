@@ -46,7 +46,7 @@ from comfynb.widgets.canvas.hand import Dirty
 def naive(canvas, e, everything=True):
     """One call of ipycanvas for each thing, as one would write it first; nothing is left out."""
     scene, camera, geometry = e.scene, e.hand.camera, e.scene.geometry
-    z = camera.zoom
+    z, summary = camera.zoom, e._painter.looks().summary
     with hold_canvas():
         canvas.clear()
         canvas.line_width = 1.5
@@ -82,7 +82,7 @@ def naive(canvas, e, everything=True):
             canvas.font = f"600 {13 * z}px sans-serif"
             canvas.fill_text(scene.title(node.id), x + 34 * z, y + HEADER * z / 2)
             canvas.font = f"{11 * z}px sans-serif"
-            canvas.fill_text(e._summary(node), x + 12 * z, y + h - FOOTER * z / 2)
+            canvas.fill_text(summary(node), x + 12 * z, y + h - FOOTER * z / 2)
             ports = scene.ports(node.id)
             for side, left in ((ports.inputs, x), (ports.outputs, x + w)):
                 for row, port in enumerate(side):
@@ -111,7 +111,8 @@ def whole(e, canvas):
     from comfynb.widgets.canvas.draw import draw_scene
     from comfynb.widgets.canvas.wire import Frame
     def work():
-        drawing = draw_scene(e.scene.geometry, e._view(), e._looks(), detail=FULL, cull=False)
+        view, looks = e._painter.view(), e._painter.looks()
+        drawing = draw_scene(e.scene.geometry, view, looks, detail=FULL, cull=False)
         Frame(LIGHT, 1.0).canvas(canvas).draw(drawing).send()
     return ms(work)
 '''

@@ -554,23 +554,23 @@ def test_a_real_graph_is_built_run_paused_answered_reloaded_and_undone(
     h.book.screenshots("canvas-real-built", h.root)
     # Run it, watch it colour, pause, reload the page, resume.
     h.root.locator(".comfynb-canvas-run").click()
-    status = "{$.scene.title(k): s.status.value for k, s in $._states.items()}"
+    status = "{$.scene.title(k): s.status.value for k, s in $._watched.states.items()}"
     h.wait_for(f"({status}).get('sketch') == 'running'")
     h.settled()
     h.book.screenshots("canvas-real-running", h.root)
     h.root.get_by_role("button", name="Pause").click()
-    h.wait_for("$._job.status.value == 'paused'")
+    h.wait_for("$._watched.job.status.value == 'paused'")
     h.book.reload()
     h = Hands(h.book)
     h.root.get_by_role("button", name="Resume").click()
     # The preferred backend is disabled: somebody is asked, in the row and on the node.
     question = h.root.locator(".comfynb-question")
     expect(question).to_be_visible()
-    h.wait_for("$._asking")
+    h.wait_for("$._watched.asking")
     h.settled()
     h.book.screenshots("canvas-real-asking", h.root)
     question.get_by_role("button", name="Use").click()
-    h.wait_for("$._job.status.value == 'completed'")
+    h.wait_for("$._watched.job.status.value == 'completed'")
     assert h.ask(status) == {
         "seed": "completed",
         "sketch": "completed",

@@ -136,9 +136,9 @@ def test_problems_mark_their_nodes_and_are_said(make: Callable[..., CanvasEditor
     editor = make(
         check=lambda layout: [Problem(f"{len(layout.nodes)} <i>", "a"), Problem("x", None)]
     )
-    assert "4 &lt;i&gt;" in editor._wrong.value
-    assert "and 1 more" in editor._wrong.value
-    drawing = editor._paint(Dirty.SCENE)[Dirty.SCENE]
+    assert "4 &lt;i&gt;" in editor._checking.line.value
+    assert "and 1 more" in editor._checking.line.value
+    drawing = editor._painter.paint(Dirty.SCENE)[Dirty.SCENE]
     assert "!" in [text for part in drawing if isinstance(part, Texts) for text, _, _ in part.items]
     editor.select("d")
     press(editor, "Delete")
@@ -207,7 +207,9 @@ def test_the_inspector_is_made_for_one_selected_node_and_closed_with_it(
 def test_backend_and_fallback_are_set(make: Callable[..., CanvasEditor], backend_view: Any) -> None:
     editor = make(backends=lambda: [backend_view("PC1"), backend_view("PC2", online=False)])
     editor.select("a")
-    dropdowns = [one for one in editor._panel.children if isinstance(one, ipywidgets.Dropdown)]
+    dropdowns = [
+        one for one in editor._inspecting.panel.children if isinstance(one, ipywidgets.Dropdown)
+    ]
     backend, fallback = dropdowns
     assert [label for label, _ in backend.options] == ["any that can", "PC1", "PC2 (offline)"]
     assert fallback.disabled
@@ -218,7 +220,7 @@ def test_backend_and_fallback_are_set(make: Callable[..., CanvasEditor], backend
         "id-PC1",
         FallbackStrategy.AUTO_SELECT,
     )
-    assert editor._summary(node) == "PC1, else take"
+    assert editor._painter.looks().summary(node) == "PC1, else take"
 
 
 def test_a_job_is_shown_with_its_questions_and_pictures(make: Callable[..., CanvasEditor]) -> None:
@@ -229,7 +231,7 @@ def test_a_job_is_shown_with_its_questions_and_pictures(make: Callable[..., Canv
     editor.show_job(
         job(node_view("a", preview=out.getvalue()), node_view("b"), questions=(question,))
     )
-    drawing = editor._paint(Dirty.JOB)[Dirty.JOB]
+    drawing = editor._painter.paint(Dirty.JOB)[Dirty.JOB]
     said = [text for part in drawing if isinstance(part, Texts) for text, _, _ in part.items]
     assert "? choose a backend" in said
     assert editor._pictures.keys == {"a"}
@@ -332,16 +334,16 @@ def test_arranging_leaves_room_for_the_pictures_of_workflows(
 
 def test_the_palette_adds_picks_and_drops(make: Callable[..., CanvasEditor]) -> None:
     editor = make(CanvasLayout())
-    editor._palette_said({"event": "pick", "key": "w"})
-    editor._palette_said({"event": "pick", "key": "w"})
-    editor._palette_said({"event": "pick", "key": "nobody"})
+    editor._adding.heard({"event": "pick", "key": "w"})
+    editor._adding.heard({"event": "pick", "key": "w"})
+    editor._adding.heard({"event": "pick", "key": "nobody"})
     editor._heard({"event": "drop", "key": "w", "x": 400.0, "y": 300.0})
     rects = [editor.scene.geometry.node_rect(key) for key in editor.scene.document.nodes]
     assert len(rects) == 3
     assert rects[1].x >= rects[0].x + rects[0].width or rects[1].y >= rects[0].y + rects[0].height
     assert editor.undo() is None
     editor.set_palette([])
-    editor._palette_said({"event": "pick", "key": "w"})
+    editor._adding.heard({"event": "pick", "key": "w"})
     assert len(editor.scene.document.nodes) == 2
 
 
