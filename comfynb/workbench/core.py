@@ -35,6 +35,11 @@ from comfynb.models import (
 )
 from comfynb.store import Store, Table, open_store
 from comfynb.workbench.backends import Backend, Backends, credentials_for, secret_of
+from comfynb.workbench.deploy.catalogue import Catalogue
+from comfynb.workbench.deploy.deployments import Deployments
+from comfynb.workbench.deploy.people import People
+from comfynb.workbench.deploy.session import DeploySession
+from comfynb.workbench.deploy.tokens import Tokens
 from comfynb.workbench.graphs import Graphs
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs
 from comfynb.workbench.library import Workflows
@@ -63,6 +68,9 @@ class Workbench:
 
     Jobs that had not ended when an earlier kernel was stopped are picked up again, unless
     ``resume`` is False; ``wb.recovered`` says what was found.
+
+    ``user`` is a name or an e-mail address that deployments belong to; without it COMFYNB_USER,
+    JupyterHub, git or the account say who works here (``wb.people``).
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class Workbench:
         *,
         files: str | Path | None = None,
         resume: bool = True,
+        user: str | None = None,
     ) -> None:
         path = str(store or os.environ.get("COMFYNB_STORE") or "comfynb.duckdb")
         self._closed = False
@@ -92,6 +101,11 @@ class Workbench:
         self.jobs = Jobs(self)
         self.sweeps = Sweeps(self)
         self.metrics = Metrics(self)
+        session = DeploySession(self, user)
+        self.catalogue = Catalogue(session)
+        self.deployments = Deployments(session)
+        self.tokens = Tokens(session)
+        self.people = People(session)
         self._ensure_project()
         settle_heap()
         self.host.ask(self._open_backends)

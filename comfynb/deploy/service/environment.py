@@ -49,7 +49,7 @@ def check_environment(variables: Mapping[str, str], *, risky: bool = False) -> N
         if looks_secret(name, value):
             raise InvalidValue(
                 f"{name:.80} looks like a secret, and variables are stored and written into "
-                "scripts as they are: wb.tokens.add() keeps tokens, and a script takes HF_TOKEN and "
+                "scripts as they are: wb.tokens.add() keeps tokens, and scripts take HF_TOKEN and "
                 "CIVITAI_TOKEN from the machine's own environment."
             )
         if not risky and (name in _RISKY or name.startswith(_RISKY_PREFIXES)):

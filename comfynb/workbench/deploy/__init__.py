@@ -1,0 +1,22 @@
+"""From a workflow to a machine: ``wb.deployments``, ``.catalogue``, ``.tokens``, ``.people``."""
+
+from comfynb.workbench.deploy.catalogue import Catalogue, Found
+from comfynb.workbench.deploy.deployment import Deployment
+from comfynb.workbench.deploy.deployments import Deployments
+from comfynb.workbench.deploy.people import People
+from comfynb.workbench.deploy.scripts import Script
+from comfynb.workbench.deploy.session import DeploySession
+from comfynb.workbench.deploy.syncs import Sync
+from comfynb.workbench.deploy.tokens import Tokens
+
+__all__ = [
+    "Catalogue",
+    "DeploySession",
+    "Deployment",
+    "Deployments",
+    "Found",
+    "People",
+    "Script",
+    "Sync",
+    "Tokens",
+]

@@ -1,0 +1,237 @@
+"""``wb.catalogue``: find node packs and models, fill the catalogue, and put it right."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from comfynb.deploy.catalogue import Page
+from comfynb.deploy.service import (
+    DeactivateModel,
+    DeactivateNode,
+    EditModel,
+    EditNode,
+    RegisterModel,
+    RegisterNode,
+    VerifyModel,
+    VerifyNode,
+)
+from comfynb.engine.host import run_blocking
+from comfynb.errors import NotFound
+from comfynb.models import CustomNode, Model, ModelType, Source, StoredModel
+from comfynb.widgets.tables import StaticTable
+from comfynb.workbench.deploy.showing import Shown, size
+
+if TYPE_CHECKING:
+    from comfynb.workbench.deploy.session import DeploySession
+    from comfynb.workbench.deploy.syncs import Sync
+
+__all__ = ["Catalogue", "Found"]
+
+M = TypeVar("M", bound=StoredModel)
+
+
+class Found(Shown, Sequence[M], Generic[M]):
+    """A page of node packs or models: a sequence of rows, and a table where it is shown."""
+
+    def __init__(self, page: Page[M], what: str) -> None:
+        self.items = tuple(page.items)
+        self.page = page.page
+        self.pages = page.pages
+        self.total = page.total
+        self._what = what
+
+    @overload
+    def __getitem__(self, index: int) -> M: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[M]: ...
+    def __getitem__(self, index: int | slice) -> M | Sequence[M]:
+        return self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[M]:
+        return iter(self.items)
+
+    def _heading(self) -> str:
+        which = f", page {self.page} of {self.pages}" if self.pages > 1 else ""
+        return f"{self.total} {self._what}{which}"
+
+    def _table(self) -> StaticTable:
+        if self._what == "models":
+            columns = ["name", "type", "base model", "size", "file", "verified"]
+        else:
+            columns = ["name", "author", "node classes", "repository", "verified"]
+        return StaticTable(columns, map(_row, self.items), limit=len(self.items) or 1, wrap=True)
+
+
+def _row(item: Any) -> tuple[object, ...]:
+    verified = "yes" if item.isVerified else ""
+    if isinstance(item, Model):
+        return (
+            *(item.name, item.type.value, item.baseModel or "", size(item.fileSize)),
+            *(item.filename or "", verified),
+        )
+    return (item.name, item.author or "", len(item.nodeClasses), item.githubUrl, verified)
+
+
+class Catalogue:
+    """``wb.catalogue``: what can be installed.
+
+    ``wb.catalogue.models("sdxl vae", type="VAE")`` and ``wb.catalogue.nodes("impact")`` find;
+    ``await wb.catalogue.sync("manager")`` fills. It begins with a small list of comfynb's own.
+    """
+
+    def __init__(self, session: "DeploySession") -> None:
+        self._session = session
+
+    # Finding ----------------------------------------------------------------------------------
+
+    def models(
+        self,
+        query: str = "",
+        *,
+        type: ModelType | str | None = None,  # noqa: A002 - the field's name
+        source: Source | str | None = None,
+        base_model: str | Iterable[str] | None = None,
+        tags: Iterable[str] = (),
+        verified: bool | None = None,
+        page: int = 1,
+        limit: int = 20,
+    ) -> Found[Model]:
+        """Find models by words in name, file, tags, type and description; verified ones first.
+
+        Raises:
+            UsageError: there is no such type, source, page or limit.
+        """
+        self._session.fill()
+        found = self._session.rows.search_models(
+            query,
+            type=type,
+            source=source,
+            base_model=base_model,
+            tags=tags,
+            verified=verified,
+            page=page,
+            limit=limit,
+        )
+        return Found(run_blocking(found), "models")
+
+    def nodes(
+        self,
+        query: str = "",
+        *,
+        author: str | None = None,
+        tags: Iterable[str] = (),
+        verified: bool | None = None,
+        page: int = 1,
+        limit: int = 20,
+    ) -> Found[CustomNode]:
+        """Find node packs by words in name, author, node classes and description.
+
+        Raises:
+            UsageError: there is no such page or limit.
+        """
+        self._session.fill()
+        found = self._session.rows.search_nodes(
+            query, author=author, tags=tags, verified=verified, page=page, limit=limit
+        )
+        return Found(run_blocking(found), "node packs")
+
+    def search(self, query: str = "", **filters: Any) -> Found[Model]:
+        """Find models; the same as :meth:`models`."""
+        return self.models(query, **filters)
+
+    def model(self, name: str) -> Model:
+        """The one model of this id, file name or name; raises NotFound if none or several are."""
+        return _only([one for one in self.models(f'"{name}"', limit=100) if _is(one, name)], name)
+
+    def node(self, name: str) -> CustomNode:
+        """The one node pack of this id, URL or name; raises NotFound if none or several are."""
+        return _only([one for one in self.nodes(f'"{name}"', limit=100) if _is(one, name)], name)
+
+    # Filling ----------------------------------------------------------------------------------
+
+    def sync(self, source: str, **options: Any) -> "Sync":
+        """Begin to fill the catalogue from a source; ``await`` it, show it, ``cancel()`` it.
+
+        ``source`` is one of ``wb.catalogue.sources``. For a CURATOR or an ADMIN.
+
+        Raises:
+            NotAllowed: you are neither.
+            NotFound: there is no such source.
+            UsageError: a sync of this type runs already.
+        """
+        raise NotImplementedError
+
+    # Putting right ----------------------------------------------------------------------------
+
+    def add_node(self, url: str, **fields: Any) -> CustomNode:
+        """Add a node pack by its repository's URL; for a CURATOR or an ADMIN."""
+        return self._session.run(RegisterNode(githubUrl=url, **fields))
+
+    def add_model(
+        self,
+        url: str,
+        *,
+        name: str,
+        type: ModelType | str,
+        **fields: Any,
+    ) -> Model:
+        """Add a model by its file's URL; for a CURATOR or an ADMIN."""
+        kind = ModelType(type)
+        return self._session.run(RegisterModel(downloadUrl=url, name=name, type=kind, **fields))
+
+    def edit(self, item: M, **fields: Any) -> M:
+        """Put fields right; no sync changes them again. For a CURATOR or an ADMIN."""
+        made: Any
+        if isinstance(item, Model):
+            made = self._session.run(EditModel(modelId=item.id, fields=fields))
+        else:
+            made = self._session.run(EditNode(customNodeId=_node_id(item), fields=fields))
+        return made  # type: ignore[no-any-return]
+
+    def verify(self, item: M, verified: bool = True) -> M:
+        """Say that you have looked at it; for a CURATOR or an ADMIN."""
+        made: Any
+        if isinstance(item, Model):
+            made = self._session.run(VerifyModel(modelId=item.id, verified=verified))
+        else:
+            made = self._session.run(VerifyNode(customNodeId=_node_id(item), verified=verified))
+        return made  # type: ignore[no-any-return]
+
+    def deactivate(self, item: M, active: bool = False) -> M:
+        """Take it out of searches and new deployments, or put it back."""
+        made: Any
+        if isinstance(item, Model):
+            made = self._session.run(DeactivateModel(modelId=item.id, active=active))
+        else:
+            made = self._session.run(DeactivateNode(customNodeId=_node_id(item), active=active))
+        return made  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        nodes, models = self.nodes(limit=1), self.models(limit=1)
+        return (
+            f'{nodes.total} node packs and {models.total} models: wb.catalogue.models("sdxl") '
+            'finds some, wb.catalogue.sync("manager") brings more'
+        )
+
+
+def _node_id(item: Any) -> str:
+    if not isinstance(item, CustomNode):
+        raise NotFound("Give a node pack or a model that wb.catalogue found.")
+    return item.id
+
+
+def _is(item: Any, name: str) -> bool:
+    return name in {item.id, item.name, getattr(item, "filename", None), _url(item)}
+
+
+def _url(item: Any) -> str | None:
+    return item.githubUrl if isinstance(item, CustomNode) else item.downloadUrl
+
+
+def _only(found: list[M], name: str) -> M:
+    if len(found) != 1:
+        count = "nothing" if not found else f"{len(found)} things"
+        raise NotFound(f"The catalogue has {count} called {name!r:.80}: give an id.")
+    return found[0]
