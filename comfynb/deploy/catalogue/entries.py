@@ -106,6 +106,8 @@ class NodeEntry:
     aptPackages: list[str] | None = None
     files: list[str] | None = None
     releases: tuple[ReleaseEntry, ...] = ()
+    gone: bool = False
+    """The source says that it does not have it any more."""
     note: str | None = None
     """What was repaired in it, for the report."""
 

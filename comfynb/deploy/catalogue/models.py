@@ -150,7 +150,7 @@ class _Merger:
             key = _same_version(rows, file)
             seen.add(key)
             plain = self.versions.prepare(
-                key, _version(rows.get(key), key, model_id, file, self.now), self.now
+                key, self._version(rows.get(key), key, model_id, file), self.now
             )
             if plain is not None:
                 changed[key] = rows[key] = plain
@@ -160,6 +160,31 @@ class _Merger:
                 if plain is not None:
                     changed[key] = plain
         return list(changed.items())
+
+    def _version(self, old: Values | None, key: str, model_id: str, file: FileEntry) -> Values:
+        values: Values = {
+            **(old or {"id": key, "modelId": model_id, "createdAt": self.now, "isActive": True}),
+            "filename": file.filename,
+        }
+        # Others than the service that has the file know no more than a link to it.
+        fills_only = old is not None and rank(self.source) < rank(CIVITAI)
+        moved = old is not None and old["revision"] is not None and old["revision"] != file.revision
+        for name, new in (
+            ("name", None if old and file.name == "main" else file.name),
+            # What is known under one commit keeps it: that one can still be had.
+            ("revision", None if moved else file.revision),
+            ("downloadUrl", None if moved else file.url),
+            ("fileSize", file.size),
+            ("sha256", file.sha256),
+            ("format", file.format),
+            ("baseModel", file.base_model),
+            ("scan", file.scan),
+            ("publishedAt", file.published_at),
+            ("isActive", file.active),
+        ):
+            if new is not None and not (fills_only and values.get(name) is not None):
+                values[name] = new
+        return values
 
     def write(self) -> None:
         self.models.write(self.tx)
@@ -189,41 +214,21 @@ def _blank(entry: ModelEntry, now: datetime) -> Values:
 def _same_version(rows: Mapping[str, Values], file: FileEntry) -> str:
     """Return the id of the version that a file is, or a new one.
 
-    A file with the same hash is the same version, though its repository has got a new commit.
+    A file with the same hash is the same version, though its repository has got a new commit; and
+    one release may have two files of one name, which CivitAI tells apart by ``fileId``.
     """
     same_content = same_file = None
     for key, row in rows.items():
         if row["filename"] != file.filename:
             continue
         if row["revision"] == file.revision:
-            same_file = same_file or key
+            if row["downloadUrl"] == file.url:
+                return key
+            if not ("fileId=" in row["downloadUrl"] and "fileId=" in file.url):
+                same_file = same_file or key
         if file.sha256 is not None and row["sha256"] == file.sha256:
             same_content = same_content or key
     return same_file or same_content or new_id()
-
-
-def _version(old: Values | None, key: str, model_id: str, file: FileEntry, now: datetime) -> Values:
-    values: Values = {
-        **(old or {"id": key, "modelId": model_id, "createdAt": now}),
-        "name": old["name"] if old and file.name == "main" else file.name,
-        "filename": file.filename,
-        "isActive": file.active,
-    }
-    moved = old is not None and old["revision"] is not None and old["revision"] != file.revision
-    for name, new in (
-        # What is known under one commit keeps it: that one can still be had.
-        ("revision", None if moved else file.revision),
-        ("downloadUrl", None if moved else file.url),
-        ("fileSize", file.size),
-        ("sha256", file.sha256),
-        ("format", file.format),
-        ("baseModel", file.base_model),
-        ("scan", file.scan),
-        ("publishedAt", file.published_at),
-    ):
-        if new is not None:
-            values[name] = new
-    return values
 
 
 def write_models(

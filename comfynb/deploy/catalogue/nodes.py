@@ -54,6 +54,8 @@ def _choose(
         return old
     if old in (None, "", []):
         return new
+    if new == [] and others:
+        return old  # "none" is nothing that could contradict another source
     if fills_only:
         return old
     owner = _OWNERS.get(name)
@@ -145,11 +147,12 @@ class _Merger:
         known = self.facts.by_key.get(node_id)
         facts = dict(known) if known else blank(NodeFacts, customNodeId=node_id)
         facts["sources"] = dict(facts["sources"])
-        self._fill(entry, node, facts)
+        second = self._is_second(entry, facts)
+        self._fill(entry, node, facts, fills_only=second)
         try:
             new_node = self.nodes.prepare(node_id, node, self.now)
             new_facts = self.facts.prepare(node_id, facts, self.now)
-            releases = self._releases(entry, node_id)
+            releases = [] if second else self._releases(entry, node_id)
         except InvalidValue as error:
             return Outcome("refused", entry.label, reason=str(error))
         if new_node is not None:
@@ -164,6 +167,9 @@ class _Merger:
             self.by_registry.setdefault(facts["registryId"], node_id)
         if old is None:
             return Outcome("new", entry.label, node_id, entry.note)
+        if second:
+            reason = f"the registry has {facts['registryId']!r:.80} with the same repository"
+            return Outcome("merged", entry.label, node_id, reason)
         changed = bool(releases) or new_node is not None or new_facts is not None
         return Outcome("changed" if changed else "same", entry.label, node_id, entry.note)
 
@@ -176,25 +182,30 @@ class _Merger:
             createdAt=self.now,
         )
 
-    def _fill(self, entry: NodeEntry, node: Values, facts: Values) -> None:
+    def _is_second(self, entry: NodeEntry, facts: Values) -> bool:
+        """Tell whether this is another pack of the registry that names the same repository.
+
+        It may add what is not known yet, and no more: two would change each other's word for ever.
+        """
+        known = facts["registryId"]
+        return bool(
+            self.source == REGISTRY and known and entry.registryId and known != entry.registryId
+        )
+
+    def _fill(self, entry: NodeEntry, node: Values, facts: Values, *, fills_only: bool) -> None:
         source, curated = self.source, _curated(facts)
         others = _listed_by(facts) - {source}
-        if not entry.adds_only and source not in facts["sources"]:
+        if entry.gone:
+            facts["sources"].pop(source, None)
+        elif not entry.adds_only and source not in facts["sources"]:
             facts["sources"][source] = {"since": self.now.isoformat()}
-        # A second pack of the registry that names the same repository adds what is not known yet.
-        other_id = bool(
-            source == REGISTRY
-            and facts["registryId"]
-            and entry.registryId
-            and facts["registryId"] != entry.registryId
-        )
         said = {name: getattr(entry, name) for name in _NODE_FIELDS if name != "githubUrl"}
         # The same pack at another spelling of its place keeps the one that is known.
         moved = bool(entry.url) and _identity(node["githubUrl"]) not in entry.keys
         said["githubUrl"] = entry.url if moved and not entry.adds_only else None
         for name, new in said.items():
             if name not in curated:
-                node[name] = _choose(name, new, node[name], source, others, fills_only=other_id)
+                node[name] = _choose(name, new, node[name], source, others, fills_only=fills_only)
         for name in _FACT_FIELDS:
             new = getattr(entry, name)
             if name == "registryId" and new and self.by_registry.get(new, node["id"]) != node["id"]:
@@ -203,7 +214,7 @@ class _Merger:
                 if rank(source) >= max((rank(other) for other in others), default=0):
                     facts[name] = _CLEARED[name]
                 continue
-            facts[name] = _choose(name, new, facts[name], source, others, fills_only=other_id)
+            facts[name] = _choose(name, new, facts[name], source, others, fills_only=fills_only)
         if entry.tags and "tags" not in curated:
             node["tags"] = _union(node["tags"], entry.tags)
         if "nodeClasses" not in curated:
@@ -259,12 +270,13 @@ def write_nodes(
 
 
 def retire_nodes(
-    tx: Transaction, listed: Collection[str], source: str, now: datetime
+    tx: Transaction, listed: Collection[str], source: str, now: datetime, *, whole: bool = False
 ) -> tuple[list[str], str | None]:
     """Note which packs a source no longer lists; a pack that nobody lists is not offered any more.
 
     ``listed`` are identities of all that it lists. Returns the names of the packs, and a sentence
-    instead of doing anything if more than half of them would go: then the list is broken.
+    instead of doing anything if more than half of them would go: then the list is broken, unless
+    it is ``whole`` for certain.
     """
     rows: Rows[NodeFacts] = Rows(NodeFacts)
     mark = f'%"{source}"%'
@@ -280,7 +292,7 @@ def retire_nodes(
         if source in row["sources"]
         and _identity(by_id[row["customNodeId"]]["githubUrl"]) not in listed
     ]
-    if len(gone) > max(10, len(known) // 2):
+    if not whole and len(gone) > max(10, len(known) // 2):
         return [], (
             f"the list has lost {len(gone)} of the {len(known)} packs that it had: it is taken "
             "for broken, and nothing was retired"

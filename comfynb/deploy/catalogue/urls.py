@@ -10,6 +10,7 @@ __all__ = [
     "civitai_ids",
     "file_key",
     "huggingface_file",
+    "huggingface_url",
     "model_url",
     "repository",
 ]

@@ -71,6 +71,9 @@ def packs_of(files: Mapping[str, Any]) -> tuple[list[Pack], list[tuple[str, Outc
     mapped = files.get(MAP, {})
     for url, item in mapped.items():
         _map_entry(url, item, finder, packs, done)
+    if MAP in files:  # who is not in it brings no classes; without it, nobody knows
+        for pack in packs:
+            pack.entry.nodeClasses = pack.entry.nodeClasses or []
     stats = files.get(STATS, {})
     # A key that had to be repaired comes after those that are right.
     for url, item in sorted(stats.items(), key=lambda pair: not pair[0].startswith("https://")):
@@ -162,7 +165,6 @@ def _list_entry(
         preempts=_classes(item.get("preemptions"))[0],
         aptPackages=lines(item.get("apt_dependency")),
         files=kept,
-        nodeClasses=[],
         note="; ".join(notes) or None,
     )
     known = finder.by_key.get(place.key)

@@ -73,12 +73,19 @@ class Asker:
         """GET; raises FetchError when the service does not answer well in spite of patience."""
         return (await self._ask(url, params, json=False))[0]
 
-    async def json(self, url: str, *, params: Params | None = None) -> Reply:
-        """GET what must be JSON; raises FetchError as :meth:`get`, and where it is none."""
-        answer, data = await self._ask(url, params, json=True)
+    async def json(
+        self, url: str, *, params: Params | None = None, key: str | None = None
+    ) -> Reply:
+        """GET what must be JSON; raises FetchError as :meth:`get`, and where it is none.
+
+        With ``key`` it must be an object with a list under that key.
+        """
+        answer, data = await self._ask(url, params, json=True, key=key)
         return Reply(data, answer.headers)
 
-    async def _ask(self, url: str, params: Params | None, *, json: bool) -> tuple[Answer, Any]:
+    async def _ask(
+        self, url: str, params: Params | None, *, json: bool, key: str | None = None
+    ) -> tuple[Answer, Any]:
         host = urlsplit(url).netloc
         attempt = 0
         while True:
@@ -92,9 +99,18 @@ class Asker:
                 answer.check()
                 if not json:
                     return answer, None
-                if len(answer.body) < 2**18:
-                    return answer, answer.json()
-                return answer, await asyncio.to_thread(answer.json)
+                small = len(answer.body) < 2**18
+                data = answer.json() if small else await asyncio.to_thread(answer.json)
+                if key is not None and not (
+                    isinstance(data, dict) and isinstance(data.get(key), list)
+                ):
+                    raise FetchError(
+                        f"{answer.url.partition('?')[0]} answered with JSON that has no list "
+                        f'"{key}": is the address right?',
+                        url=answer.url.partition("?")[0],
+                        status=answer.status,
+                    )
+                return answer, data
             except AddressRefused:
                 raise
             except FetchError as error:
