@@ -39,10 +39,13 @@ if TYPE_CHECKING:
 
 __all__ = ["SweepRun"]
 
-WINDOW: Final = 512
-"""Points that have a job and have not ended, at least: what the scheduler may choose among."""
-CHUNK: Final = 64
-"""Points that are handed out in one transaction."""
+WINDOW: Final = 1024
+"""Points that have a job and have not ended, at most, or twice what the backends take at once: what
+the scheduler may choose among."""
+FIRST: Final = 64
+"""Points that are handed out in one transaction while the backends have nothing to do."""
+CHUNK: Final = 256
+"""The same once they have: a transaction costs much more than what each point adds to it."""
 SLICE: Final = 0.004
 """Seconds that jobs are launched before the event loop gets its turn."""
 TICK: Final = 0.1
@@ -175,8 +178,9 @@ class SweepRun:
         while not self.finished:
             self._wake.clear()
             try:
-                if self.status is SweepStatus.RUNNING and self._queue and self._room > 0:
-                    await self._hand_out(min(self._room, CHUNK))
+                count = self._next_chunk
+                if self.status is SweepStatus.RUNNING and count:
+                    await self._hand_out(count)
                     continue
                 if self._over:
                     await self._conclude()
@@ -196,13 +200,18 @@ class SweepRun:
                 await asyncio.gather(*waiting)
 
     @property
-    def _room(self) -> int:
-        """How many more points may have a job: twice what the backends take at once, or more."""
+    def _next_chunk(self) -> int:
+        """How many points to hand out now; none until enough of those that are out have ended."""
         seats = sum(
             backend.config.max_concurrent_jobs + backend.prefetch
             for backend in self._engine.backends.values()
         )
-        return max(WINDOW, 2 * seats) - len(self._open) - len(self._foreign)
+        out = len(self._open) + len(self._foreign)
+        if out < FIRST:
+            return min(len(self._queue), FIRST)
+        room = max(WINDOW, 2 * seats) - out
+        left = min(len(self._queue), CHUNK)
+        return left if room >= left else 0
 
     async def _hand_out(self, count: int) -> None:
         points = [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
@@ -224,21 +233,18 @@ class SweepRun:
             return
         jobs = {one.index: one.job for one in made}
         by_number = {point.number: point for point in points}
-        lives: list[LiveJob] = []
-        new: set[str] = set()
+        new: list[tuple[Job, Target]] = []
         elsewhere: list[str] = []
         for answer in answers:
             point = by_number.pop(answer.number)
             self.points.take_job(point, answer.job_id, linked=answer.linked)
             if not answer.linked:
-                lives.append(self._live(jobs[answer.number], self.targets[point.target]))
-                new.add(answer.job_id)
-            elif answer.job_id not in self._open and answer.job_id not in new:
+                new.append((jobs[answer.number], self.targets[point.target]))
+            else:
                 elsewhere.append(answer.job_id)
-        for live in lives:
-            self._follow(live)
         self.touch()
-        await self._launch(lives)
+        await self._launch(new)
+        elsewhere = [job_id for job_id in elsewhere if job_id not in self._open]
         if elsewhere:
             await self._link(elsewhere)
         if by_number:
@@ -281,9 +287,11 @@ class SweepRun:
         node = job.canvas_snapshot.nodes[0]
         return LiveJob(job, name=target.name, titles={node.id: target.name})
 
-    async def _launch(self, lives: Sequence[LiveJob]) -> None:
+    async def _launch(self, new: Sequence[tuple[Job, Target]]) -> None:
         began = time.perf_counter()
-        for live in lives:
+        for job, target in new:
+            live = self._live(job, target)
+            self._follow(live)
             if self.status is SweepStatus.PAUSED:
                 live.job.status = JobStatus.PAUSED
             self._engine.launch([live])
