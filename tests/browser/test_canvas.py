@@ -393,6 +393,59 @@ def test_the_inspector_edits_and_undo_shows_it(hands: Callable[..., Hands]) -> N
     expect(h.root.get_by_label("Title")).to_have_value("")
 
 
+TALL = """
+from comfynb.engine.views import PortsView
+def tall(node):
+    known = ports(node)
+    if node.id != "portrait":
+        return known
+    names = ("positive", "negative", "seed", "steps", "cfg", "sampler", "scheduler", "denoise",
+             "width", "height", "batch size", "checkpoint", "lora", "strength", "filename prefix")
+    return PortsView((known.inputs[0], *(port(one) for one in names), AFTER), known.outputs)
+"""
+
+
+def test_ports_of_a_tall_node_are_folded_until_they_are_wanted(
+    hands: Callable[..., Hands],
+) -> None:
+    h = hands(TALL + "e = editor(example(), ports=tall)\ne")
+    row = (
+        "(lambda r, of: $.hand.camera.to_screen(r.x + r.width / 2,"
+        " r.y + float(of.fold_dy[of.index['portrait']])))"
+        "($.scene.geometry.node_rect('portrait'), $.scene.geometry.of)"
+    )
+    h.surface.click(position={"x": 20, "y": 540})
+    for _ in range(3):
+        h.page.mouse.move(*h.at(100, 240))
+        h.page.mouse.wheel(0, -200)
+    h.wait_for("$.hand.camera.zoom > 0.5")
+    h.settled()
+    h.page.mouse.move(*h.at(*h.ask(row)))
+    h.wait_for("$.hand.on_fold == 'portrait'")
+    h.settled()
+    h.book.screenshots("canvas-folded", h.root)
+    h.page.mouse.click(*h.at(*h.ask(row)))
+    h.wait_for("$.scene.unfolded == {'portrait'}")
+    h.settled()
+    h.book.screenshots("canvas-unfolded", h.root)
+    h.page.mouse.click(*h.node("portrait"))
+    h.wait_for("$.scene.selected == {'portrait'}")
+    h.press("e")
+    h.wait_for("not $.scene.unfolded")
+    # A wire held over the row shows what is behind it.
+    h.press("Escape")
+    h.settled()
+    h.drag(h.port("Input", "output", out=True), h.at(*h.ask(row)), hold=True)
+    h.wait_for("$.scene.unfolded == {'portrait'}")
+    h.page.mouse.move(*h.port("portrait", "cfg", out=False), steps=4)
+    h.wait_for("$.hand.wire is not None and $.hand.wire.target is not None")
+    h.settled()
+    h.book.screenshots("canvas-unfolded-by-a-wire", h.root)
+    h.page.mouse.up()
+    h.wait_for("len($.scene.document.connections) == 9")
+    assert ["Input", "output", "portrait", "cfg"] in h.edges()
+
+
 JOB = """
 def show(turn):
     nodes = [state("in", "completed", 100.0, backend=None)]

@@ -20,6 +20,9 @@
     .thumbnail(node_id, data)    show an encoded picture beneath a node
     .select(*node_ids)  .fit()  .auto_layout()  .undo()  .redo()  .refresh()  .to_svg() -> str
 
+A side of a node with more than eight ports shows those that are connected, that must be, that take
+or give files, and the next free one; a click on its "+n" row, E, or a wire held over it shows all.
+
 ``inspector(node, update)`` gives the form of a selected node; ``update({"key": value})`` puts
 values into its config, as one edit that can be undone. Where it returns None, inputs, conditions,
 fan-outs, merges and outputs have a form of the canvas's own. Title, backend and fallback are always

@@ -1,6 +1,6 @@
 """What keys and buttons do to a scene and its camera, without any widget; the base of the hand."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Flag, auto
 
@@ -89,6 +89,8 @@ class Desk:
         self.band: Rect | None = None
         self.wire: Wire | None = None
         self.hover: tuple[str | None, PortRef | None] = (None, None)
+        self.on_fold: str | None = None
+        """The node whose "+n" row the pointer is on."""
         self.pointer = (0.0, 0.0)
         self._down = (0.0, 0.0)
         self._from = (0.0, 0.0)
@@ -117,6 +119,8 @@ class Desk:
             return "grabbing"
         if self.mode in {Mode.BAND, Mode.WIRE} or self.hover[1] is not None:
             return "crosshair"
+        if self.on_fold is not None:
+            return "pointer"
         if self.hover[0] is not None:
             return "move"
         return "default" if self.selecting else "grab"
@@ -148,7 +152,7 @@ class Desk:
         self.mode = Mode.IDLE
         self.places = {}
         self.band = self.wire = self._taken = None
-        self.hover = (None, None)
+        self.hover, self.on_fold = (None, None), None
         self.dirty |= Dirty.ALL
 
     # Keyboard
@@ -193,6 +197,7 @@ class Desk:
             "f": lambda: self.fit(selection=keys.shift),
             "l": self.auto_layout,
             "n": self.wish,
+            "e": lambda: self.fold(self.scene.selected),
             "+": lambda: self.zoom(1.25),
             "=": lambda: self.zoom(1.25),
             "-": lambda: self.zoom(0.8),
@@ -291,6 +296,17 @@ class Desk:
         if self.mode is Mode.IDLE:
             self.scene.select()
         self.let_go()
+
+    def fold(self, nodes: Iterable[str]) -> None:
+        """Show all ports of tall nodes, or only those that matter again."""
+        shown = self.scene.fold(nodes)
+        self.let_go()
+        if shown is None:
+            self.tell.say("Select a node with more ports than are shown.")
+        else:
+            self.tell.say(
+                "All ports are shown." if shown else "Ports that are not used are folded."
+            )
 
     def auto_layout(self) -> None:
         """Arrange what is selected, or everything."""

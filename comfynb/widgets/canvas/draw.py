@@ -36,7 +36,19 @@ from comfynb.widgets.canvas.primitives import (
 )
 from comfynb.widgets.canvas.text import clip_to
 
-__all__ = ["BOXES", "FULL", "NAMES", "Looks", "View", "detail_at", "draw_scene"]
+__all__ = [
+    "BOXES",
+    "FULL",
+    "NAMES",
+    "Looks",
+    "View",
+    "boxes_of",
+    "detail_at",
+    "draw_edges",
+    "draw_nodes",
+    "draw_scene",
+    "fold_boxes",
+]
 
 BOXES, NAMES, FULL = 0, 1, 2
 """Levels of detail: coloured boxes; names and ports; everything."""
@@ -285,7 +297,37 @@ def _words(  # noqa: PLR0917 - called in one place
 def _port_places(geometry: Geometry, places: Ints) -> Ints:
     shown = np.zeros(len(geometry.of.ids), dtype=bool)
     shown[places] = True
-    return np.flatnonzero(shown[geometry.of.port_node])
+    return np.flatnonzero(shown[geometry.of.port_node] & ~geometry.of.port_folded)
+
+
+def fold_boxes(geometry: Geometry, places: Ints, camera: Camera) -> Floats:
+    """Where the "+n" rows of nodes that have one are on screen: (n, 4)."""
+    boxes = boxes_of(geometry, places, camera)
+    boxes[:, 0] += 10.0 * camera.zoom
+    boxes[:, 1] += (geometry.of.fold_dy[places] - 8.0) * camera.zoom
+    boxes[:, 2] -= 20.0 * camera.zoom
+    boxes[:, 3] = 16.0 * camera.zoom
+    return boxes
+
+
+def _folds(geometry: Geometry, places: Ints, camera: Camera) -> list[Primitive]:
+    """The rows that say how many ports are folded away."""
+    of, zoom = geometry.of, camera.zoom
+    places = places[~np.isnan(of.fold_dy[places])]
+    if not len(places):
+        return []
+    boxes = fold_boxes(geometry, places, camera)
+    size = max(11.0 * zoom, SMALLEST)
+    texts = [
+        (f"+{number} ports" if number else "fewer ports", x + width / 2, y + height / 2)
+        for number, (x, y, width, height) in zip(
+            of.folds[places].tolist(), boxes.tolist(), strict=True
+        )
+    ]
+    return [
+        Polygons(rounded(boxes, 8.0 * zoom), fill="track"),
+        Texts(texts, "soft", size, 500, "center", most=(WIDTH - 36.0) * zoom),
+    ]
 
 
 def _ports(geometry: Geometry, places: Ints, camera: Camera, level: int) -> list[Primitive]:
@@ -293,6 +335,7 @@ def _ports(geometry: Geometry, places: Ints, camera: Camera, level: int) -> list
     ports = _port_places(geometry, places)
     if not len(ports):
         return []
+    folds = _folds(geometry, places, camera) if level == FULL else []
     nodes = of.port_node[ports]
     x = camera.x + zoom * (geometry.x[nodes] + of.port_dx[ports])
     y = camera.y + zoom * (geometry.y[nodes] + of.port_dy[ports])
@@ -316,7 +359,7 @@ def _ports(geometry: Geometry, places: Ints, camera: Camera, level: int) -> list
                 out.append(Polygons(points, fill=fill, stroke=colour, width=1.8 * zoom))
     if level == FULL:
         out += _labels(geometry, ports, x, y, zoom)
-    return out
+    return out + folds
 
 
 def _labels(
@@ -325,10 +368,9 @@ def _labels(
     of, size = geometry.of, max(11.5 * zoom, SMALLEST)
     sides: tuple[list[tuple[str, float, float]], ...] = ([], [])
     for port, at_x, at_y in zip(ports.tolist(), x.tolist(), y.tolist(), strict=True):
-        view, node = of.port_views[port], of.views[int(of.port_node[port])]
-        is_output = bool(of.port_output[port])
-        opposite = node.inputs if is_output else node.outputs
-        beside = row_of(float(of.port_dy[port])) < len(opposite)
+        view, is_output = of.port_views[port], bool(of.port_output[port])
+        opposite = of.rows[of.port_node[port], 0 if is_output else 1]
+        beside = row_of(float(of.port_dy[port])) < opposite
         room = ((WIDTH / 2 if beside else WIDTH) - 20.0) * zoom
         # An asterisk: it must be connected, and is not.
         open_ = view.required and not of.port_used[port]

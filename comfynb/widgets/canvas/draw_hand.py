@@ -7,6 +7,7 @@ import numpy as np
 
 from comfynb.widgets.canvas.colours import PORT_SHAPES
 from comfynb.widgets.canvas.draw import (
+    FULL,
     PORT_RADIUS,
     RADIUS,
     Looks,
@@ -15,6 +16,7 @@ from comfynb.widgets.canvas.draw import (
     detail_at,
     draw_edges,
     draw_nodes,
+    fold_boxes,
 )
 from comfynb.widgets.canvas.geometry import TYPES, Bools, Floats, Geometry, PortRef, Rect, curves
 from comfynb.widgets.canvas.primitives import (
@@ -85,9 +87,9 @@ def draw_band(view: View, rect: Rect) -> list[Primitive]:
 
 
 def draw_hover(
-    geometry: Geometry, view: View, node: str | None, port: PortRef | None
+    geometry: Geometry, view: View, node: str | None, port: PortRef | None, fold: str | None = None
 ) -> list[Primitive]:
-    """A frame about the node, or a ring about the port, that the pointer is on."""
+    """A frame about the node, a ring about the port, or the "+n" row that the pointer is on."""
     camera, of = view.camera, geometry.of
     if port is not None and port in of.port_index:
         x, y = camera.to_screen(*geometry.port_place(port))
@@ -97,7 +99,11 @@ def draw_hover(
     if node is not None and node in of.index:
         box = boxes_of(geometry, np.array([of.index[node]]), camera)
         shape = rounded(box, RADIUS * camera.zoom)
-        return [Polygons(shape, stroke="brand", width=1.5, alpha=0.7)]
+        out: list[Primitive] = [Polygons(shape, stroke="brand", width=1.5, alpha=0.7)]
+        if fold == node:
+            row = fold_boxes(geometry, np.array([of.index[node]]), camera)
+            out.append(Polygons(rounded(row, 8.0 * camera.zoom), stroke="brand", width=1.5))
+        return out
     return []
 
 
@@ -113,6 +119,12 @@ def draw_wire(geometry: Geometry, view: View, wire: Wire) -> list[Primitive]:
     start = of.port_index[wire.start]
     others = visible & (of.port_output != wire.start.is_output)
     out: list[Primitive] = []
+    behind = np.unique(of.port_node[others & wire.fits & of.port_folded])
+    if len(behind) and detail_at(zoom) == FULL:
+        rows = rounded(fold_boxes(geometry, behind, camera), 8.0 * zoom)
+        out.append(Polygons(rows, fill="good", alpha=0.3))
+        out.append(Polygons(rows, stroke="good", width=1.5))
+    others &= ~of.port_folded
     lit, dark = others & wire.fits, others & ~wire.fits
     if lit.any():
         radius = max(PORT_RADIUS * zoom + 5.0, 6.0)

@@ -6,6 +6,7 @@ which layers have to be drawn anew, and the callbacks what else has happened.
 
 from comfynb.widgets.canvas.camera import Camera
 from comfynb.widgets.canvas.desk import Callbacks, Desk, Dirty, Keys, Mode, PaletteWish
+from comfynb.widgets.canvas.draw import FULL, detail_at
 from comfynb.widgets.canvas.draw_hand import Wire
 from comfynb.widgets.canvas.draw_job import Minimap
 from comfynb.widgets.canvas.geometry import PortRef, Rect
@@ -47,7 +48,10 @@ class Hand(Desk):
             return
         node = self.geometry.node_at(*at)
         if node is not None:
-            self._press_node(node, keys)
+            if node == self._fold_at(at):
+                self.fold([node])
+            else:
+                self._press_node(node, keys)
             return
         edge = self.geometry.edge_at(*at, EDGE_REACH / self.camera.zoom)
         if edge is not None:
@@ -164,8 +168,8 @@ class Hand(Desk):
 
     def leave(self) -> None:
         """The pointer left the window (nothing is pressed: a drag keeps the pointer)."""
-        if self.mode is Mode.IDLE and self.hover != (None, None):
-            self.hover = (None, None)
+        if self.mode is Mode.IDLE and (self.hover != (None, None) or self.on_fold):
+            self.hover, self.on_fold = (None, None), None
             self.dirty |= Dirty.HAND
 
     # Gestures
@@ -186,6 +190,7 @@ class Hand(Desk):
 
     def _hover(self, x: float, y: float) -> None:
         small = self.tell.minimap()
+        fold: str | None = None
         if small is not None and small.box.contains(x, y):
             found: tuple[str | None, PortRef | None] = (None, None)
         else:
@@ -193,9 +198,14 @@ class Hand(Desk):
             port = self.geometry.port_at(*at, PORT_REACH / min(self.camera.zoom, 1.5))
             port = port if self.camera.zoom >= 0.2 else None
             found = (None if port else self.geometry.node_at(*at), port)
-        if found != self.hover:
-            self.hover = found
+            fold = None if port else self._fold_at(at)
+        if (found, fold) != (self.hover, self.on_fold):
+            self.hover, self.on_fold = found, fold
             self.dirty |= Dirty.HAND
+
+    def _fold_at(self, at: tuple[float, float]) -> str | None:
+        """The node whose "+n" row is there and can be read."""
+        return self.geometry.fold_at(*at) if detail_at(self.camera.zoom) == FULL else None
 
     def _drag(self, x: float, y: float) -> None:
         at = self.camera.to_canvas(x, y)
@@ -236,11 +246,22 @@ class Hand(Desk):
 
     def _drag_wire(self, at: tuple[float, float]) -> None:
         assert self.wire is not None
+        self._spring(self.wire, at)
         target, reason = self._wire_end(self.wire, at)
         if reason is not None and reason != self.wire.reason:
             self.tell.say(reason)
         self.wire = Wire(self.wire.start, at, self.wire.fits, target, reason)
         self.dirty |= Dirty.HAND
+
+    def _spring(self, wire: Wire, at: tuple[float, float]) -> None:
+        """Unfold a node whose "+n" row the wire is on, if it may end at a port behind it."""
+        fold, of = self._fold_at(at), self.geometry.of
+        if fold is None:
+            return
+        behind = wire.fits & of.port_folded & (of.port_node == of.index[fold])
+        if behind.any():
+            self.scene.fold([fold])
+            self.dirty |= Dirty.ALL
 
     def _wire_end(self, wire: Wire, at: tuple[float, float]) -> tuple[PortRef | None, str | None]:
         """Where a wire would end, or why it would not."""
@@ -255,11 +276,15 @@ class Hand(Desk):
             return None, None
         of, place = geometry.of, geometry.of.index[node]
         near = [
-            (abs(geometry.port_place(of.ports[one])[1] - at[1]), int(one))
+            (
+                bool(of.port_folded[one]),
+                abs(geometry.port_place(of.ports[one])[1] - at[1]),
+                int(one),
+            )
             for one in (wire.fits & (of.port_node == place)).nonzero()[0]
         ]
         if near:
-            return of.ports[min(near)[1]], None
+            return of.ports[min(near)[-1]], None
         side = of.views[place].inputs if wire.start.is_output else of.views[place].outputs
         if not side:
             kind = "inputs" if wire.start.is_output else "outputs"

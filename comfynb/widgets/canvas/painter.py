@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
+import numpy as np
+
 from comfynb.engine.views import BackendView
 from comfynb.models import CanvasNode, NodeType
 from comfynb.widgets.canvas.camera import Camera
@@ -147,7 +149,7 @@ class Painter:
         if hand.wire is not None:
             out += draw_wire(geometry, view, hand.wire)
         if hand.mode is Mode.IDLE:
-            out += draw_hover(geometry, view, *hand.hover)
+            out += draw_hover(geometry, view, *hand.hover, hand.on_fold)
             tip = self._tip()
             if tip:
                 out += draw_tip(view, *hand.pointer, tip)
@@ -161,11 +163,23 @@ class Painter:
             return f"{one_line(seen.label, 60)}: {seen.data_type.value}{need}"
         if node is None:
             return None
+        if self._hand.on_fold == node:
+            return self._behind(node)
         state = self._watched.states.get(node)
         if state is not None and state.error:
             return one_line(status_text(state), 120)
         wrong = self._checking.about(node)
         return one_line(f"! {wrong[0]}", 120) if wrong else None
+
+    def _behind(self, node: str) -> str:
+        """What a click on a node's "+n" row would show."""
+        of = self._scene.geometry.of
+        folded = np.flatnonzero(of.port_folded & (of.port_node == of.index[node]))
+        if not len(folded):
+            return "Show only the ports that matter (E)"
+        labels = ", ".join(of.port_views[place].label for place in folded[:12])
+        more = "…" if len(folded) > 12 else ""
+        return one_line(f"{labels}{more}", 120)
 
     # The static form
 

@@ -68,6 +68,8 @@ class Scene:
         self.selected: set[str] = set()
         self.selected_edges: set[str] = set()
         self.snap = True
+        self.unfolded: set[str] = set()
+        """Nodes that show all of their ports; no part of the graph, and not kept with it."""
         self._known: dict[str, tuple[CanvasNode, PortsView, str]] = {}
         self._topology: tuple[object, Topology] | None = None
         self._geometry: tuple[Document, Geometry] | None = None
@@ -128,7 +130,8 @@ class Scene:
             return self._geometry[1]
         if self._topology is None or self._topology[0] is not document.shape:
             views = {key: self._about(node)[1] for key, node in document.nodes.items()}
-            self._topology = document.shape, topology(views, document.connections.values())
+            made_of = topology(views, document.connections.values(), self.unfolded)
+            self._topology = document.shape, made_of
         places = np.array([node.position for node in document.nodes.values()], dtype=float)
         places = places.reshape(-1, 2)
         made = Geometry(self._topology[1], places[:, 0].copy(), places[:, 1].copy())
@@ -163,6 +166,20 @@ class Scene:
         geometry = self.geometry
         found = np.flatnonzero(geometry.nodes_in(rect))
         self.select([geometry.of.ids[place] for place in found], more=more)
+
+    def fold(self, nodes: Iterable[str]) -> bool | None:
+        """Show all ports of these nodes, or where they do already, only those that matter.
+
+        Returns whether they are shown now; None if none of the nodes has ports to fold away.
+        """
+        of = self.geometry.of
+        tall = {key for key in nodes if not np.isnan(of.fold_dy[of.index[key]])}
+        if not tall:
+            return None
+        folded = bool(tall - self.unfolded)
+        self.unfolded = self.unfolded | tall if folded else self.unfolded - tall
+        self._topology = self._geometry = None
+        return folded
 
     def _reselect(self) -> None:
         self.select(self.selected, self.selected_edges)
@@ -203,10 +220,10 @@ class Scene:
         fitting = np.flatnonzero(self.connectable(start) & (of.port_node == of.index[made]))
         if len(fitting):
             end = of.ports[int(fitting[0])]
-            at_x, at_y = self.geometry.port_place(end)
+            self.connect(start, end, merge=both)
+            at_x, at_y = self.geometry.port_place(end)  # where it is once it is connected
             place = self.snapped(2 * x - at_x, 2 * y - at_y)
             self._commit(self.document.moved({made: place}), "move", merge=both)
-            self.connect(start, end, merge=both)
             self.select([made])
         self.history.seal()
         return made

@@ -5,7 +5,7 @@
 
 const PLAIN = new Set([
   "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Delete", "Backspace", "Escape",
-  "f", "l", "n", "+", "=", "-", "0", "[", "]",
+  "e", "f", "l", "n", "+", "=", "-", "0", "[", "]",
 ]);
 const WITH_CTRL = new Set(["z", "y", "a", "c", "x", "v", "d"]);
 
