@@ -1,0 +1,416 @@
+"""500 deployments of hostile text: whatever is in them, the scripts are sound and execute none."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import unicodedata
+
+import dockerfile
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from comfynb.deploy.scripts import TARGETS, render
+from comfynb.models.lock import Lock
+
+MARKER = "marker-of-an-injection"
+SECRET = "hf_" + "S3cr3tOfThisTest" * 3
+EACH = 125
+
+# What has broken scripts somewhere, each leaving a file if anybody executes it.
+EVIL = [
+    f"$(touch {MARKER})",
+    f"`touch {MARKER}`",
+    f"'; touch {MARKER}; '",
+    f'"; touch {MARKER}; "',
+    f"\\'; touch {MARKER} #",
+    f"$'; touch {MARKER} #",
+    f"| touch {MARKER}",
+    f"&& touch {MARKER} &",
+    f"${{IFS}}touch${{IFS}}{MARKER}",
+    f"x[$(touch {MARKER})]",
+    f"@{{ {MARKER}|sh }}@ @% include 'x' %@",
+    "{{ 7*7 }} {% raw %} {# x #}",
+    "COMFYNB_STEP",
+    "COMFYNB_LIBRARY",
+    "EOF",
+    "!!:p !$ !-1",
+    "# syntax=docker/dockerfile:0",
+    "escape=`",
+    "$HOME ${HOME} $$ %s %d %n \\x41 \\u202e",
+    "*?[a-z]{a,b}~",
+    "~/x",
+    "\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe",
+    "\N{ZERO WIDTH SPACE}",
+    "\N{LEFT SINGLE QUOTATION MARK}x\N{RIGHT DOUBLE QUOTATION MARK}",
+    "\N{NO-BREAK SPACE}",
+    "\N{LINE SEPARATOR}touch",
+    "日本語のモデル",
+    "\N{PILE OF POO}",
+    "é\u0301",
+    "yes",
+    "1e3",
+    "0x10",
+    "null",
+    "- x: y",
+    "&anchor *alias !tag",
+    "' \" \\",
+]
+LINES = [
+    *EVIL,
+    f"a\ntouch {MARKER}\nb",
+    f"\nCOMFYNB_STEP\ntouch {MARKER}\n",
+    "a\r\nb",
+    "\t",
+    "\x1b[2J",
+    "\x7f",
+]
+
+
+def visible(text):
+    """Text that models take as a name."""
+    return "".join(c for c in text if c.isprintable() and c not in "/\\:")
+
+
+def one_line(text):
+    return "".join(c for c in text if unicodedata.category(c) != "Cc").strip() or "x"
+
+
+FORBIDDEN = re.compile(
+    r"(?i)(LD_|PYTHON|GIT_|BASH|DYLD|COMFYNB)|.*(TOKEN|SECRET|PASS|KEY|CREDENTIAL)"
+    r"|^(PATH|ENV|IFS|PS4)$"
+)
+
+evil = st.sampled_from(EVIL)
+text = st.one_of(evil, st.text(max_size=20), st.tuples(evil, evil).map("".join))
+file_names = text.map(visible).map(lambda name: name[:40].strip(" .~-") or "x")
+names = text.map(one_line)
+values = st.one_of(
+    st.sampled_from(LINES),
+    st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=60),
+)
+commits = st.text("0123456789abcdef", min_size=40, max_size=40)
+digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+urls = st.builds(
+    "https://{}/{}?{}".format,
+    st.sampled_from(["huggingface.co", "civitai.com", "example.org", "bücher.example"]),
+    text.map(lambda value: "".join(c for c in value if c.isprintable() and c not in " \\")),
+    st.sampled_from(["", "a=$(x)", "fileId=${HF_TOKEN}", "q='\"`;&|"]),
+)
+env_names = st.one_of(
+    st.sampled_from(["A", "HOME", "UID", "SECONDS", "NO", "null", "IFS_", "HISTFILE", "_", "LANG"]),
+    st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,12}", fullmatch=True),
+).filter(lambda name: not FORBIDDEN.match(name))
+environments = st.dictionaries(env_names, values, max_size=4)
+sizes = st.one_of(st.none(), st.integers(0, 10**13))
+
+
+def keyed(records, key):
+    return records.map(lambda items: list({key(item).lower(): item for item in items}.values()))
+
+
+models = keyed(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "name": names,
+                "filename": file_names.map(lambda name: f"{name}.safetensors"),
+                "folder": st.one_of(st.just("models/loras"), file_names.map("models/{}".format)),
+                "url": urls,
+                "size": sizes,
+                "sha256": st.one_of(st.none(), digests),
+                "auth": st.sampled_from([None, "HUGGINGFACE", "CIVITAI"]),
+            }
+        ),
+        max_size=2,
+    ),
+    lambda model: f"{model['folder']}/{model['filename']}",
+)
+packs = keyed(
+    st.lists(
+        st.fixed_dictionaries(
+            {
+                "name": names,
+                "folder": file_names,
+                "repository": urls,
+                "commit": commits,
+                "install_script": st.booleans(),
+                "version": names,
+                "classes": st.lists(text, max_size=2),
+                "license": text,
+            }
+        ),
+        max_size=2,
+    ),
+    lambda pack: pack["folder"],
+)
+requirements = st.lists(
+    st.fixed_dictionaries(
+        {
+            "name": st.sampled_from(["torch", "numpy", "nvidia-cublas-cu12", "Pillow", "a.b_c"]),
+            "version": st.sampled_from(["1.0", "2.8.0+cu128", "1!2.0rc1"]),
+            "hashes": st.lists(digests.map("sha256:{}".format), max_size=2),
+            "via": st.lists(text, max_size=2),
+        }
+    ),
+    max_size=3,
+)
+COMFYUI = {"version": "0.3.64", "commit": "c" * 40}
+
+
+def locks(**fields):
+    base = {
+        "name": names,
+        "comfyui": st.just(COMFYUI),
+        "python": st.sampled_from([{"version": "3.12"}, {"version": "3.11.9", "cuda": "12.8"}]),
+    }
+    return st.fixed_dictionaries({**base, **fields}).map(Lock.model_validate)
+
+
+workspaces = st.one_of(st.none(), file_names.map("/srv/{}".format))
+FLAVOURS = {
+    "models": locks(models=models, workspace=workspaces),
+    "packs": locks(nodes=packs, environment_name=st.one_of(st.none(), file_names)),
+    "environment": locks(environment=environments),
+    "all": locks(
+        nodes=packs,
+        models=models,
+        environment=environments,
+        workspace=workspaces,
+        packages=st.lists(
+            st.sampled_from([{"name": "ffmpeg"}, {"name": "libgl1", "version": "1:2.0~rc1-1+b1"}]),
+            max_size=2,
+            unique_by=str,
+        ),
+        python=st.fixed_dictionaries(
+            {
+                "version": st.just("3.12"),
+                "requirements": requirements,
+                "index": st.one_of(st.none(), urls),
+                "torch_index": st.one_of(st.none(), urls),
+            }
+        ),
+    ),
+}
+
+
+def collect(flavour):
+    """EACH locks of a flavour, as hypothesis makes them."""
+    made = []
+
+    @settings(
+        max_examples=EACH,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(FLAVOURS[flavour])
+    def one(lock):
+        made.append(lock)
+
+    one()
+    return made
+
+
+@pytest.mark.timeout(900)  # of CPU time it takes a minute, and the machine may be a busy one
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_deployments(flavour, linter, tmp_path):
+    """Every deployment of a flavour, in one test: making them takes as long as checking them."""
+    root = tmp_path / "made"
+    made = []
+    for number, lock in enumerate(collect(flavour)):
+        rendered = {target: render(lock, target) for target in TARGETS}
+        folder = root / f"{number:03}"
+        for target, result in rendered.items():
+            (folder / target).mkdir(parents=True)
+            for name, content in result.files.items():
+                assert content.isascii()
+                (folder / target / name).write_text(content)
+        made.append((folder, lock, rendered))
+    assert len(made) >= EACH * 0.9
+    check_shell(made, linter, tmp_path)
+    check_dockerfiles(made, linter, tmp_path)
+    check_compose(made, linter, tmp_path)
+    check_snapshots(made)
+    check_runs(made, tmp_path)
+    shutil.rmtree(root)
+
+
+def scripts_of(made, *targets):
+    return [
+        folder / target / name
+        for folder, _, rendered in made
+        for target in targets
+        for name in rendered[target].executable
+    ]
+
+
+def commands(text):
+    """The commands of each deployment() in a text: what differs from script to script."""
+    for body in re.findall(r"^deployment\(\) \{\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL):
+        command = ""
+        for line in body.splitlines(keepends=True):
+            command += line
+            if not line.endswith("\\\n"):
+                yield command
+                command = ""
+        assert not command
+
+
+def check_shell(made, linter, tmp_path):
+    """bash reads every script; shellcheck every command of every script.
+
+    The library is the same text in all of them: test_rendering.py has whole scripts checked.
+    """
+    scripts = scripts_of(made, "bash", "runpod")
+    assert len(scripts) == 2 * len(made)
+    libraries = {script.read_text().partition("# How -----")[2] for script in scripts}
+    assert len(libraries) == 1
+    distinct = {}
+    for _, _, rendered in made:
+        for result in rendered.values():
+            for text in result.files.values():
+                distinct.update(dict.fromkeys(commands(text)))
+    assert len(distinct) > len(made)
+    # Each 200 commands a file: shellcheck takes long for one of thousands of lines.
+    files = []
+    listed = list(distinct)
+    for start in range(0, len(listed), 200):
+        file = tmp_path / f"{start}.sh"
+        file.write_text("#!/bin/bash\n" + "".join(listed[start : start + 200]))
+        files.append(file)
+    for start in range(0, len(scripts), 50):
+        for script in scripts[start : start + 50]:
+            done = subprocess.run(["bash", "-n", script], check=False, capture_output=True)
+            assert done.returncode == 0, done.stderr
+    linter("shellcheck", *files, cwd=tmp_path)
+
+
+def check_dockerfiles(made, linter, tmp_path):
+    """The parser sees the instructions that were meant; hadolint every RUN."""
+    distinct, head, whole = {}, "", []
+    for folder, lock, _ in made:
+        for target in ("docker", "compose"):
+            path = folder / target / "Dockerfile"
+            parsed = dockerfile.parse_file(str(path))
+            kinds = [command.cmd.upper() for command in parsed]
+            text = path.read_text()
+            assert kinds[:6] == ["FROM", "ENV", "SHELL", "RUN", "COPY", "COPY"]
+            assert kinds[-4:] == ["COPY", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT"]
+            assert set(kinds[6:-4]) == {"RUN"}
+            assert parsed[1].value[::2] == OUR_VARIABLES
+            baked = len(lock.models) if target == "docker" else 0
+            steps = 2 + bool(lock.packages) + bool(lock.nodes) + baked
+            assert len(kinds) == 10 + steps
+            # A heredoc that ended early would have left a line that the parser takes as more.
+            assert text.count("<<'COMFYNB_STEP'") == steps
+            runs = re.findall(
+                r"^RUN[^\n]*COMFYNB_STEP'\n.*?^COMFYNB_STEP\n", text, re.MULTILINE | re.DOTALL
+            )
+            assert len(runs) == steps
+            distinct.update(dict.fromkeys(runs))
+            head = text.partition("COPY")[0]
+        whole.append(folder / "docker" / "Dockerfile")
+    files = []
+    listed = list(distinct)
+    for start in range(0, len(listed), 40):
+        file = tmp_path / f"{start}.Dockerfile"
+        file.write_text(head + "\n".join(listed[start : start + 40]))
+        files.append(file)
+    linter("hadolint", *files, whole[0], cwd=tmp_path)
+
+
+OUR_VARIABLES = (
+    "COMFYNB_LIBRARY",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "PIP_NO_CACHE_DIR",
+    "PYTHONUNBUFFERED",
+    "UV_CACHE_DIR",
+    "UV_PYTHON_DOWNLOADS",
+)
+
+
+def interpolated(value):
+    """What compose makes of a text, with nothing set: $$ is $, and ${NAME:-default} the default."""
+    return re.sub(
+        r"\$(?:(\$)|\{\w+:-([^}]*)\})|(\$)",
+        lambda hit: "$" if hit[1] else hit[2] if hit[2] is not None else pytest.fail(value),
+        value,
+    )
+
+
+def check_compose(made, linter, tmp_path):
+    files = [folder / "compose" / "compose.yaml" for folder, _, _ in made]
+    linter("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *files, cwd=tmp_path)
+    for path, (_, lock, _) in zip(files, made, strict=True):
+        document = yaml.safe_load(path.read_text())
+        (service,) = document["services"].values()
+        environment = {key: interpolated(value) for key, value in service["environment"].items()}
+        ours = {"COMFYNB_MODELS": "/models", "COMFYNB_STATE": "/models/.comfynb"}
+        assert environment == {**ours, **lock.environment}
+        assert interpolated(service["ports"][0]) == "127.0.0.1:8188:8188"
+        targets = [interpolated(volume["target"]) for volume in service["volumes"]]
+        assert f"{lock.workspace or '/opt/comfyui'}/ComfyUI/output" in targets
+        tokens = {f"{service.value}" for service in lock.secrets}
+        assert len(document.get("secrets", {})) == len(tokens)
+        assert ("deploy" in service) is (lock.python.cuda is not None)
+
+
+def check_snapshots(made):
+    for folder, lock, _ in made:
+        snapshot = json.loads((folder / "snapshot" / "snapshot.json").read_text())
+        assert snapshot["comfyui"] == lock.comfyui.commit
+        commits = [pack["hash"] for pack in snapshot["git_custom_nodes"].values()]
+        assert set(commits) <= {node.commit for node in lock.nodes}
+        assert len(commits) == len({node.repository for node in lock.nodes})
+        assert set(snapshot["pips"]) == {f"{r.name}=={r.version}" for r in lock.python.requirements}
+
+
+def run(script, *arguments, home):
+    """Run a script in an empty home with tokens; returns its output."""
+    done = subprocess.run(
+        ["bash", script, *arguments],
+        cwd=home,
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "HF_TOKEN": SECRET,
+            "CIVITAI_TOKEN": SECRET,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    assert SECRET.encode() not in done.stdout + done.stderr
+    assert list(home.iterdir()) == [], "it left something behind"
+    return done.stdout
+
+
+def check_runs(made, tmp_path):
+    """A dry run changes nothing and names every file; the variables arrive byte by byte."""
+    for folder, lock, _ in made:
+        workspace = tmp_path / "workspace"
+        (script,) = (folder / "bash").iterdir()
+        said = run(script, "--dry-run", "--workspace", workspace, home=empty(tmp_path)).decode()
+        assert not workspace.exists()
+        assert said.count("would fetch: ") == len(lock.models)
+        assert said.count("would check out: ") == 1 + len(lock.nodes)
+        assert said.endswith("nothing was changed\n")
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u202e\u2028]", said)
+        (script,) = (folder / "runpod").iterdir()
+        printed = run(script, "--exec", "env", "-0", home=empty(tmp_path)).decode()
+        environment = dict(pair.split("=", 1) for pair in printed.split("\0") if pair)
+        assert {name: environment[name] for name in lock.environment} == lock.environment
+        assert not {"HF_TOKEN", "CIVITAI_TOKEN"} & environment.keys()
+
+
+def empty(tmp_path):
+    home = tmp_path / "home"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    return home
