@@ -15,7 +15,6 @@ from comfynb.widgets.canvas import CanvasEditor, PaletteItem
 from comfynb.widgets.canvas.draw_job import PICTURE
 from comfynb.widgets.canvas.hand import Dirty
 from comfynb.widgets.canvas.primitives import Texts
-from comfynb.widgets.canvas.screen import IN_FLIGHT
 from comfynb.widgets.canvas.wire import new_canvas
 from comfynb.widgets.composite import close_tree
 from comfynb.widgets.live import _tasks
@@ -145,33 +144,6 @@ def test_problems_mark_their_nodes_and_are_said(make: Callable[..., CanvasEditor
     assert editor.problems[0].message == "3 <i>"
 
 
-def test_moves_from_before_a_press_that_come_after_it_are_no_release(
-    make: Callable[..., CanvasEditor],
-) -> None:
-    editor = make()
-    x, y = place(editor, "a")
-    mouse(editor, "mousedown", x, y, timeStamp=100.0)
-    mouse(editor, "mousemove", x - 3, y, buttons=0, timeStamp=90.0)
-    mouse(editor, "mousemove", x + 40, y, timeStamp=130.0)
-    assert editor.hand.places
-    mouse(editor, "mouseup", x + 40, y, timeStamp=140.0)
-    assert editor.scene.document.nodes["a"].position[0] > 0
-
-
-def test_a_click_that_a_key_overtook_is_dropped_but_not_another_windows(
-    make: Callable[..., CanvasEditor],
-) -> None:
-    editor = make()
-    editor._screen._message({"event": "key", "key": "a", "ctrl": True, "time": 500.0})
-    mouse(editor, "mousedown", 400, 300, timeStamp=480.0)
-    mouse(editor, "mouseup", 400, 300, timeStamp=481.0)
-    assert len(editor.scene.selected) == 4
-    editor._screen._message({"event": "key", "key": "a", "ctrl": True, "time": 90_000.0})
-    mouse(editor, "mousedown", 400, 300, timeStamp=30.0)
-    mouse(editor, "mouseup", 400, 300, timeStamp=31.0)
-    assert editor.scene.selected == set()
-
-
 def test_the_inspector_is_made_for_one_selected_node_and_closed_with_it(
     make: Callable[..., CanvasEditor],
 ) -> None:
@@ -257,68 +229,6 @@ async def test_pictures_are_made_off_the_loop_and_only_the_newest(
     with Image.open(io.BytesIO(editor._pictures.shown["a"].data)) as small:
         red, green, blue = small.convert("RGB").getpixel((30, 30))
     assert blue > 200 > red + green
-
-
-async def test_frames_wait_for_a_slow_page(make: Callable[..., CanvasEditor]) -> None:
-    editor = make()
-    screen = editor._screen
-    for _ in range(10):
-        screen.draw()
-        screen.request(Dirty.HAND)
-    sent = screen._number
-    screen._sent = dict.fromkeys(range(sent, sent - IN_FLIGHT, -1), float("inf"))
-    screen.request(Dirty.HAND)
-    assert screen._number == sent
-    drawn = asyncio.Event()
-    draw = screen.draw
-    screen.draw = lambda: (draw(), drawn.set())
-    screen._message({"event": "shown", "frame": sent})
-    await asyncio.wait_for(drawn.wait(), 10)
-    assert screen._number == sent + 1
-
-
-async def test_each_move_is_answered_once_and_says_that_the_last_answer_was_seen(
-    make: Callable[..., CanvasEditor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    editor = make()
-    screen = editor._screen
-    answers: list[tuple[int, bool]] = []
-    monkeypatch.setattr(
-        screen.surface,
-        "send",
-        lambda content: answers.append((content["frame"], content["answer"])),
-    )
-
-    def move(x: float, y: float) -> None:
-        screen._last = float("-inf")  # the last frame was long enough ago
-        for handler in screen._moves._dom_handlers.callbacks:
-            handler({"event": "mousemove", "relativeX": x, "relativeY": y, "buttons": 1})
-
-    x, y = place(editor, "a")
-    mouse(editor, "mousedown", x, y)
-    screen._sent.clear()
-    screen.draw()
-    screen._message({"event": "shown", "frame": screen._number})
-    answers.clear()
-    drawn = screen._number
-    for step in range(1, 4):  # each on another point of the grid; nobody says "shown" in between
-        move(x + step * 20, y + 20)
-        assert answers == [(drawn + step, True)]
-        assert not screen._dirty
-        answers.clear()
-    move(x + 61, y + 20)  # the same point: nothing to draw, but the page waits for the next move
-    assert answers == [(drawn + 3, True)]
-    answers.clear()
-    screen._last = float("-inf")
-    screen._sent.clear()
-    editor.show_job(None)  # a frame that nobody's move asked for
-    assert answers == [(drawn + 4, False)]
-    answers.clear()
-    monkeypatch.setattr(editor, "_pointer", lambda _: 1 / 0)
-    screen._pointer = editor._pointer
-    move(x, y)  # what breaks is answered, too
-    assert answers == [(drawn + 4, True)]
-    assert "division" in editor._said.value
 
 
 def test_arranging_leaves_room_for_the_pictures_of_workflows(
