@@ -5,7 +5,7 @@
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
 from comfynb import __version__
 from comfynb.deploy.catalogue import model_url, repository
@@ -71,7 +71,12 @@ def _download(url: str) -> str:
     return plain
 
 
-class BundledNode(ComfynbModel):
+class _Part(ComfynbModel):
+    # Built when it is first used: most kernels never see a bundle.
+    model_config = ConfigDict(defer_build=True, use_attribute_docstrings=False)
+
+
+class BundledNode(_Part):
     """A node pack, by its repository."""
 
     name: Short
@@ -82,7 +87,7 @@ class BundledNode(ComfynbModel):
     config: JsonObject = Field(default_factory=dict)
 
 
-class BundledModel(ComfynbModel):
+class BundledModel(_Part):
     """A model file, by its address."""
 
     name: Short
@@ -99,7 +104,7 @@ class BundledModel(ComfynbModel):
     isEnabled: bool = True
 
 
-class BundledPackage(ComfynbModel):
+class BundledPackage(_Part):
     """A Debian or Python package."""
 
     packageType: PackageType
@@ -116,7 +121,7 @@ class BundledPackage(ComfynbModel):
         return self
 
 
-class Bundle(ComfynbModel):
+class Bundle(_Part):
     """A whole deployment to hand on."""
 
     format: Literal["comfynb-deployment"] = "comfynb-deployment"

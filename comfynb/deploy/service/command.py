@@ -33,7 +33,8 @@ COMMANDS: list[type["Command[Any]"]] = []
 class Command(ComfynbModel, Generic[R]):
     """Something that a person wants done; ``DeployService.run`` does it and returns an R."""
 
-    model_config = ConfigDict(frozen=True)
+    # Built when first used, and without their source being read: most kernels use none of them.
+    model_config = ConfigDict(frozen=True, defer_build=True, use_attribute_docstrings=False)
 
     permission: ClassVar[Permission]
 
