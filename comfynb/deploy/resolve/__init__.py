@@ -2,7 +2,12 @@
 
 from comfynb.deploy.resolve.backends import BackendFacts, facts_of
 from comfynb.deploy.resolve.collect import needs_of
-from comfynb.deploy.resolve.folders import canonical_folder, folder_problem, known_folders
+from comfynb.deploy.resolve.folders import (
+    canonical_folder,
+    folder_problem,
+    known_folders,
+    parse_version,
+)
 from comfynb.deploy.resolve.index import ModelFile, folder_of
 from comfynb.deploy.resolve.needs import ClassNeed, ModelNeed, Needs, PackHint, Place
 from comfynb.deploy.resolve.resolution import (
@@ -39,6 +44,7 @@ __all__ = [
     "known_folders",
     "look_up",
     "needs_of",
+    "parse_version",
     "resolve",
     "resolve_needs",
 ]
