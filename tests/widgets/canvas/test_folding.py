@@ -25,7 +25,7 @@ from comfynb.widgets.canvas.svg import to_svg
 PORTS = st.lists(st.tuples(st.sampled_from(list(DataType)), st.booleans()), max_size=20)
 
 
-@hypothesis_given(PORTS, st.integers(0))
+@hypothesis_given(PORTS, st.integers(0, 2**20 - 1))
 @settings(max_examples=100)
 def test_what_matters_is_shown_in_order(kinds: list[tuple[DataType, bool]], mask: int) -> None:
     side = [PortView(str(i), "", kind, required=must) for i, (kind, must) in enumerate(kinds)]
