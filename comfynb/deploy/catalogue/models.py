@@ -131,15 +131,18 @@ class _Merger:
             if "isActive" not in curated and believed:
                 row["isActive"] = entry.isActive
         given = {**entry.metadata, "directory": entry.directory}
+        elsewhere = set(given.pop("directories", ()))
         for name, value in _finite(given).items():
             if name not in curated and value not in _ABSENT:
                 metadata[name] = better(value, metadata.get(name))
-        if entry.directory and metadata["directory"] != entry.directory:
-            # Two sources may want one file in two folders.
-            more = metadata.get("directories")
-            known = more if isinstance(more, list) else []
-            if entry.directory not in known:
-                metadata["directories"] = sorted({*known, entry.directory})
+        # Two sources, or two entries of one, may want one file in two folders.
+        more = metadata.get("directories")
+        elsewhere |= {*(more if isinstance(more, list) else ()), entry.directory}
+        elsewhere -= {None, metadata.get("directory")}
+        if elsewhere:
+            metadata["directories"] = sorted(elsewhere)
+        else:
+            metadata.pop("directories", None)
 
     def _versions(self, entry: ModelEntry, model_id: str) -> list[tuple[str, Values]]:
         changed: dict[str, Values] = {}

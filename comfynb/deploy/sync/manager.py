@@ -156,8 +156,9 @@ def _pack_writer(packs: Sequence[Pack], source: str) -> Write:
         for pack, outcome in zip(packs, written, strict=True):
             outcomes.append((pack.part, outcome))
             refused = outcome.kind == "refused"
+            why = outcome.reason if pack.entry.adds_only else f"its pack: {outcome.reason}"
             for part, label in pack.attached:
-                reason = f"its pack was refused: {outcome.reason}" if refused else None
+                reason = why if refused else None
                 attached = Outcome("refused" if refused else "merged", label, outcome.into, reason)
                 outcomes.append((part, attached))
         return outcomes

@@ -87,6 +87,7 @@ def _read(
     found: dict[tuple[str, ...], ModelEntry] = {}
     done: list[tuple[str, Outcome]] = []
     digest = hashlib.sha256()
+    spellings: set[tuple[str, str]] = set()
     total = 0
     for file in sorted(folder.rglob("*.json")):
         body = file.read_bytes()
@@ -108,9 +109,13 @@ def _read(
                 continue
             key = model_key(entry.source.value, entry.sourceId, entry.downloadUrl, entry.filename)
             known = found.setdefault(key, entry)
+            spelling = (str(item["url"]), str(item["name"]))
             if known is not entry:
-                done.append(("models", Outcome("merged", label)))
+                other = spelling not in spellings
+                note = f"the same file as {known.label!r:.80}, spelt otherwise" if other else None
+                done.append(("models", Outcome("merged", label, reason=note)))
                 _fold(known, entry)
+            spellings.add(spelling)
             used = known.metadata.setdefault("templates", [])
             if file.stem not in used and len(used) < _MOST_NAMED:
                 used.append(file.stem)
