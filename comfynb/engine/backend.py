@@ -12,6 +12,7 @@ from comfynb.comfy.choices import own_spelling
 from comfynb.comfy.object_info import ObjectInfo
 from comfynb.engine.courier import Courier, Outcome
 from comfynb.engine.outputs import OutputFolder
+from comfynb.engine.scheduling.depth import Depth
 from comfynb.engine.scheduling.guard import Guard
 from comfynb.engine.tasks import Flight, Requirements
 from comfynb.engine.views import BackendView
@@ -31,10 +32,6 @@ IDLE_CHECK: Final = 5.0
 """Seconds between two looks at a healthy backend."""
 FIRST_RETRY: Final = 0.5
 LAST_RETRY: Final = 10.0
-PREFETCH_SECONDS: Final = 0.5
-"""How much work may wait in the backend's own queue beside what runs: enough that it never idles
-between two prompts, little enough that a pause or a better idea takes effect soon."""
-MAX_PREFETCH: Final = 128
 
 
 class Office(Protocol):
@@ -97,8 +94,7 @@ class LiveBackend:
         self._reconnect = asyncio.Event()
         self._object_info_fresh = False
         self._asking_object_info = asyncio.Lock()
-        self._durations: list[float] = []
-        self._filling = True
+        self._depth = Depth()
         self._judged: dict[Requirements, str | None] = {}
         self.guard = Guard()
         """Whether it is set aside because it keeps failing."""
@@ -139,14 +135,7 @@ class LiveBackend:
         """How many more prompts it may be given now."""
         if not (self.config.enabled and self.online):
             return 0
-        prefetch = self.prefetch
-        room = self.config.max_concurrent_jobs + prefetch - len(self.courier)
-        # A long queue is filled up by halves, so that what is sent together is also written down
-        # together; a short one whenever there is room.
-        if room <= 0 or (not self._filling and room < prefetch // 2):
-            self._filling = False
-            return 0
-        self._filling = True
+        room = self._depth.room(self.config.max_concurrent_jobs, len(self.courier))
         return self.guard.room(room, len(self.courier)) if self.guard.aside else room
 
     @property
@@ -157,9 +146,7 @@ class LiveBackend:
     @property
     def typical(self) -> float | None:
         """Seconds that prompts took there lately; None if none did."""
-        if not self._durations:
-            return None
-        return sorted(self._durations)[len(self._durations) // 2]
+        return self._depth.typical
 
     @property
     def standing(self) -> tuple[object, ...]:
@@ -178,10 +165,7 @@ class LiveBackend:
     @property
     def prefetch(self) -> int:
         """How many prompts may wait behind the running ones, from how long they took lately."""
-        if not self._durations:
-            return 1
-        typical = sorted(self._durations)[len(self._durations) // 2]
-        return max(1, min(MAX_PREFETCH, round(PREFETCH_SECONDS / max(typical, 0.001))))
+        return self._depth.prefetch
 
     def refusal(self, requirements: Requirements) -> str | None:
         """Why it cannot run such a task, as the end of a sentence; None when it can."""
@@ -243,15 +227,18 @@ class LiveBackend:
 
     def timed(self, seconds: float) -> None:
         """A prompt ran for so long, as the websocket told it: good enough until one is home."""
-        if not self._durations:
-            self._durations.append(seconds)
+        if self._depth.typical is None:
+            self._depth.took(seconds)
             self._office.changed(self)
+
+    def reacted(self, seconds: float) -> None:
+        """It took so long to notice that a prompt had ended, and to bring the next one."""
+        self._depth.reacted(seconds)
 
     def ended(self, flight: Flight, seconds: float | None) -> None:
         """It is free for another prompt; this one ran for ``seconds``, and well, or None."""
         if seconds is not None:
-            self._durations.append(seconds)
-            del self._durations[:-15]
+            self._depth.took(seconds)
         if self.witness is not None:
             self.witness(flight)
         self._office.freed(flight, seconds)

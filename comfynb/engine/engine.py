@@ -3,7 +3,7 @@
 import asyncio
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -60,6 +60,8 @@ PATIENCE: Final = 60.0
 """Seconds that a prompt waits for a backend that went away while another could run it."""
 GONE_PATIENCE: Final = 3.0
 """The same where nobody listens any more: the process is gone, and its queue with it."""
+IMPATIENCE: Final = 0.5
+"""Seconds between two looks whether a backend that is away has used our patience up."""
 _KINDS: Final = frozenset({"recalled", "out of memory"})
 """Classes of errors that a job's history calls by name when the node is tried again."""
 
@@ -90,6 +92,8 @@ class Engine:
         """Backends that may take tasks since they were last asked."""
         self._standings: dict[str, tuple[object, ...]] = {}
         self._ask_all = False
+        self._impatient: set[str] = set()
+        """Backends that are away and have prompts of ours: somebody looks at the clock."""
         self._remembered = False
         self._worked: dict[str, set[str]] = {}
         """Where prompts ended well: backends by workflow version."""
@@ -602,22 +606,36 @@ class Engine:
 
     async def _lose_patience(self, backend: LiveBackend) -> None:
         """Take prompts away from a backend that stays away, if another one could run them."""
-        since = backend.offline_since
-        patience = PATIENCE
-        if backend.refused_connections:
-            patience = min(PATIENCE, max(GONE_PATIENCE, 10 * (backend.typical or 0.0)))
-        if since is None or time.monotonic() - since < patience:
+        if backend.id in self._impatient:
             return
+        self._impatient.add(backend.id)
+        try:
+            while (since := backend.offline_since) is not None and len(backend.courier):
+                patience = PATIENCE
+                if backend.refused_connections:
+                    patience = min(PATIENCE, max(GONE_PATIENCE, 10 * (backend.typical or 0.0)))
+                left = patience - (time.monotonic() - since)
+                if left <= 0 and any(True for _ in self._movable(backend)):
+                    # It was last asked a while ago.
+                    if backend.refused_connections and await backend.check():
+                        return
+                    why = f"{backend.name} has not answered for {patience:.0f} seconds."
+                    for flight in self._movable(backend):
+                        backend.courier.give_up(flight, why)
+                await asyncio.sleep(min(max(left, TICK), IMPATIENCE))
+        finally:
+            self._impatient.discard(backend.id)
+
+    def _movable(self, backend: LiveBackend) -> Iterator[Flight]:
+        """Prompts on a backend that others could run as well."""
         for flight in backend.courier.flights:
             requirements = flight.task.requirements
             bound = requirements.affinity == backend.id and (
                 requirements.fallback is not FallbackStrategy.AUTO_SELECT
             )
-            others = (other for other in self._backends.values() if other is not backend)
+            others = self._desk.around(backend.id)
             if not bound and any(other.refusal(requirements) is None for other in others):
-                backend.courier.give_up(
-                    flight, f"{backend.name} has not answered for {patience:.0f} seconds."
-                )
+                yield flight
 
     async def went_on(self, live: LiveJob) -> None:
         """A node ended: see what is next in its job, or whether it is over."""

@@ -8,8 +8,9 @@ import heapq
 import itertools
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from comfynb.engine.scheduling.branches import Branch, May
@@ -27,6 +28,8 @@ TURN: Final = 20.0
 that costs it in loads: so turns cost a twentieth at most."""
 FORGET: Final = 0.5
 """Seconds for which the fleet's pace is taken as known."""
+LEARNED: Final = 1.1
+"""It is reckoned again as soon as so many times as many prompts were measured."""
 AHEAD: Final = 1.0
 """Seconds of a sweep's prompts that a run by itself may find before it in a server's queue; more
 are taken back."""
@@ -36,6 +39,8 @@ WORTH: Final = 0.25
 """Seconds that must be gained by taking a prompt back."""
 BETWEEN: Final = 0.05
 """Seconds between two looks for prompts to take back."""
+LOOKED_AT: Final = 16
+"""So many workflows of a sweep, or stretches of one, are searched for what is loaded."""
 ASKED_AGAIN: Final = 16
 """So many of the backends that have nothing to do are asked again at a time."""
 
@@ -71,6 +76,19 @@ class Seat(Protocol):
         """Why it cannot run such a task, as the end of a sentence; None when it can."""
 
 
+@dataclass(slots=True)
+class Team:
+    """The backends that may do tasks of a kind, and how fast they are together."""
+
+    at: float
+    age: int
+    """How many prompts had been measured by then."""
+    pace: float
+    """Tasks in a second."""
+    members: list[tuple[float, Book, Seat]]
+    """Seconds of a task on each; the fastest first."""
+
+
 class Scheduler:
     """Everything that waits, and for each backend what it was given and what is warm there.
 
@@ -97,9 +115,10 @@ class Scheduler:
         self._groups: dict[str, Group] = {}
         self._turn = 0.0
         """How much the group that was served last had used by then."""
+        self._held: Counter[Hashable] = Counter()
         self._books: dict[str, Book] = {}
         self._seats: dict[str, Seat] = {}
-        self._paces: dict[tuple[str, Hashable, int], tuple[float, float]] = {}
+        self._teams: dict[tuple[str, Hashable, int], Team] = {}
         self._recalled: dict[int, int] = {}
         self._ahead: list[Entry] = []
         self._looked = -math.inf
@@ -260,13 +279,13 @@ class Scheduler:
             book.warm = frozenset()
             book.settle(None, None, 0.0)
         self.declined.discard(seat_id)
-        self._paces.clear()
+        self._teams.clear()
 
     def _book(self, seat: Seat) -> Book:
         book = self._books.get(seat.id)
         if book is None:
-            book = self._books[seat.id] = Book(seat.id)
-            self._paces.clear()
+            book = self._books[seat.id] = Book(seat.id, self._held)
+            self._teams.clear()
         book.slots = max(1, seat.concurrency)
         self._seats[seat.id] = seat
         return book
@@ -454,24 +473,40 @@ class Scheduler:
             above.append(branch)
             branch = branch.parent
         for branch in above:
-            found = branch.warm_child(may, book.warm) or branch.unattended(may)
+            found = branch.warm_child(may, book.warm) or branch.unattended(may, self._held)
+            if branch is group.branch:
+                found = self._anywhere(branch, found, book, may)
+            elif branch.parent is group.branch:
+                found = self._warmest(branch, found, book, may)
             if found is not None:
-                if branch is group.branch or branch.parent is group.branch:
-                    found = self._warmest(branch, found, book, may)
-                return found.within(may, book.warm)
+                return found.within(may, book.warm, self._held)
         return self._split(above, book, may, now, insist=insist)
 
     @staticmethod
-    def _warmest(branch: Branch, found: Branch, book: Book, may: May) -> Branch:
-        """A stretch of which more is loaded, if there is one: of any workflow's."""
-        if book.warm and not branch.warm_child(may, book.warm):
-            for child in branch.children.values():
+    def _warmest(branch: Branch, found: Branch | None, book: Book, may: May) -> Branch | None:
+        """A stretch of which more is loaded, if there is one."""
+        if book.warm and found is not None and not branch.warm_child(may, book.warm):
+            for child in itertools.islice(branch.children.values(), LOOKED_AT):
                 known = child.warm_child(may, book.warm) if not child.attended else None
                 if known is not None:
                     return known
-                if len(branch.children) > 16:
-                    break
         return found
+
+    def _anywhere(self, root: Branch, found: Branch | None, book: Book, may: May) -> Branch | None:
+        """A stretch of any workflow of a sweep: of one that others work on as well, if it is loaded
+        here or if no whole workflow is left."""
+        workflows = list(itertools.islice(root.children.values(), LOOKED_AT))
+        for workflow in workflows:
+            known = workflow.warm_child(may, book.warm)
+            if known is not None:
+                return known
+        if found is not None:
+            return found
+        for workflow in workflows:
+            found = workflow.unattended(may, self._held)
+            if found is not None:
+                return found
+        return None
 
     def _split(
         self, above: list[Branch], book: Book, may: May, now: float, *, insist: bool
@@ -493,7 +528,7 @@ class Scheduler:
             if not able:
                 continue
             busiest = max(able, key=lambda child: child.count / max(child.pace, 1e-9))
-            leaf = busiest.within(may, book.warm)
+            leaf = busiest.within(may, book.warm, self._held)
             entry = leaf.first()
             family = entry.family
             assert family is not None
@@ -552,25 +587,38 @@ class Scheduler:
                 if each.branch.count:
                     work += each.branch.count * each.unit("", self.durations)
         left = max(1.0, work / unit)
-        if finish <= left / self._pace(family, entry.kind, now):
+        if finish <= left / self._team(family, entry.kind, now).pace:
             return True
         needed = math.ceil(left - 1e-6)
         return self._slots_before(finish, seat, entry, now=now, needed=needed) < needed
 
-    def _pace(self, family: Family, kind: int, now: float) -> float:
-        """Tasks of a family that all backends together do in a second."""
+    def _team(self, family: Family, kind: int, now: float) -> Team:
+        """All backends that may do tasks of a family, as they were a moment ago."""
         key = family.group.key, family.shape.key, kind
-        known = self._paces.get(key)
-        if known is not None and now - known[0] < FORGET:
-            return known[1]
-        pace = sum(
-            1.0 / family.unit(seat.id, self.durations)
+        known = self._teams.get(key)
+        age = self.durations.age("")
+        if known is not None and now - known.at < FORGET and age <= LEARNED * known.age:
+            return known
+        members = [
+            (family.unit(seat.id, self.durations), self._books[seat.id], seat)
             for seat in self._seats.values()
             if self._may(seat, kind)
-        )
-        pace = max(pace, 1e-9)
-        self._paces[key] = now, pace
-        return pace
+        ]
+        members.sort(key=lambda member: member[0])
+        pace = sum(1.0 / unit for unit, _, _ in members)
+        known = self._teams[key] = Team(now, age, max(pace, 1e-9), members)
+        return known
+
+    def _entering(self, book: Book, entry: Entry, unit: float) -> float:
+        """Seconds that a backend would load for before it does tasks like this one."""
+        age = self.durations.age(book.id)
+        known = book.entering
+        if known is not None and known[:2] == (age, entry.leaf) and known[2] is book.warm:
+            return known[3]
+        seconds = self.durations.estimate(book.id, entry.reading, book.warm)
+        enter = max(0.0, seconds - unit)
+        book.entering = age, entry.leaf, book.warm, enter
+        return enter
 
     def _slots_before(
         self, finish: float, seat: Seat, entry: Entry, *, now: float, needed: int
@@ -580,23 +628,18 @@ class Scheduler:
         assert family is not None
         slots = 0
         helper = 0
-        for other in self._books.values():
+        for unit, other, rival in self._team(family, entry.kind, now).members:
+            if unit > finish:
+                break  # and so are all that are slower
             backlog = other.about(now)
-            if backlog >= finish:
-                continue
-            unit = family.unit(other.id, self.durations)
-            if backlog + unit > finish:
-                continue
-            rival = self._seats[other.id]
-            if rival is seat or not self._may(rival, entry.kind):
+            if backlog + unit > finish or rival is seat:
                 continue
             if not other.given and rival.free <= 0:
                 continue  # it is set aside, or about to be
             backlog += rival.foreign * unit / other.slots
             enter = 0.0
             if other.leaf is None or (other.leaf is not entry.leaf and not other.leaf.count):
-                seconds = self.durations.estimate(other.id, entry.reading, other.warm)
-                enter = max(0.0, seconds - unit)
+                enter = self._entering(other, entry, unit)
             # As in _split(): who has to load does so only if the gain is as large again.
             ends = int((finish * (1 - 1e-9) - backlog - 2 * enter) / unit)
             if ends <= 0:
@@ -692,7 +735,7 @@ class Scheduler:
             if family.count:
                 kind = next(iter(family.branch.kinds), None)
                 if kind is not None:
-                    seconds += family.count / self._pace(family, kind, now)
+                    seconds += family.count / self._team(family, kind, now).pace
         backlogs = [
             book.backlog(now)
             for book in self._books.values()

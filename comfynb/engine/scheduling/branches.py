@@ -8,13 +8,20 @@ next stretch and giving one up cost the same for a hundred tasks and for twenty 
 import heapq
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import Final
 
 from comfynb.engine.scheduling.entries import Entry
 
-__all__ = ["Branch"]
+__all__ = ["Branch", "Held", "May"]
 
 _TICKETS = itertools.count()
+
+AROUND: Final = 32
+"""So many stretches are looked at for one that needs what nobody else has loaded."""
+
+Held = Mapping[Hashable, int]
+"""How many backends work on what needs this or that loaded, in any sweep."""
 
 May = Callable[[int], bool]
 """Whether a backend may run tasks with the requirements of that number."""
@@ -150,8 +157,33 @@ class Branch:
         heap = self._open.setdefault(frozenset(child.kinds), [])
         heapq.heappush(heap, (-child.count, child.ticket, child))
 
-    def unattended(self, may: May) -> "Branch | None":
-        """The largest stretch right below that nobody works on and a backend may."""
+    def needs(self) -> Iterator[Hashable]:
+        """What this leaf needs loaded, from the inside; not its workflow, nor its requirements."""
+        branch = self.parent
+        while branch is not None and branch.parent is not None and branch.parent.parent is not None:
+            yield branch.key
+            branch = branch.parent
+
+    def unattended(self, may: May, held: Held) -> "Branch | None":
+        """The largest stretch right below that nobody works on and a backend may.
+
+        One that needs what another backend has loaded, for another sweep, is left to that one as
+        long as there is something else to do.
+        """
+        best = self._largest(may)
+        if best is None or not held.get(best.key):
+            return best
+        others = [
+            child
+            for child in itertools.islice(self.children.values(), AROUND)
+            if child.count
+            and not child.attended
+            and not held.get(child.key)
+            and any(may(kind) for kind in child.kinds)
+        ]
+        return max(others, key=lambda child: child.count, default=best)
+
+    def _largest(self, may: May) -> "Branch | None":
         best: Branch | None = None
         for kinds in list(self._open):
             if not any(may(kind) for kind in kinds):
@@ -177,12 +209,12 @@ class Branch:
                 heapq.heappop(heap)
         return None
 
-    def within(self, may: May, warm: frozenset[int]) -> "Branch":
+    def within(self, may: May, warm: frozenset[int], held: Held) -> "Branch":
         """The leaf to begin with in this stretch: what is loaded already, else the largest."""
         branch = self
         while not branch.tasks:
             known = branch.warm_child(may, warm)
-            branch = known or branch.unattended(may) or branch.busiest(may)
+            branch = known or branch.unattended(may, held) or branch.busiest(may)
         return branch
 
     def warm_child(self, may: May, warm: frozenset[int]) -> "Branch | None":

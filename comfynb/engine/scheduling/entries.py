@@ -1,5 +1,7 @@
 """A task in the scheduler's books, and a backend in them."""
 
+from collections import Counter
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from comfynb.engine.scheduling.shapes import Reading
@@ -38,10 +40,24 @@ class Entry:
 class Book:
     """What the scheduler knows of one backend: what it has been given, and what is warm there."""
 
-    __slots__ = ("begun", "family", "free_at", "given", "id", "leaf", "pace", "slots", "warm")
+    __slots__ = (
+        "begun",
+        "entering",
+        "family",
+        "free_at",
+        "given",
+        "held",
+        "id",
+        "leaf",
+        "pace",
+        "slots",
+        "warm",
+    )
 
-    def __init__(self, seat_id: str) -> None:
+    def __init__(self, seat_id: str, held: Counter[Hashable] | None = None) -> None:
         self.id = seat_id
+        self.held: Counter[Hashable] = Counter() if held is None else held
+        """How many backends work on what needs this or that loaded; shared by all backends."""
         self.given: dict[int, Entry] = {}
         """By the task's id(), in the order in which they were given."""
         self.slots = 1
@@ -54,6 +70,9 @@ class Book:
         self.leaf: Branch | None = None
         self.family: Family | None = None
         self.pace = 0.0
+        self.entering: tuple[int, Branch | None, frozenset[int], float] | None = None
+        """What going over to a leaf was found to cost with what is warm, and at which age of what
+        is known about it."""
 
     def __repr__(self) -> str:
         return f"Book({self.id!r}, {len(self.given)} given)"
@@ -115,5 +134,7 @@ class Book:
         self.leaf, self.family, self.pace = leaf, family, pace
         if leaf is not None:
             leaf.attend(pace)
+            self.held.update(leaf.needs())
         if before is not None:
+            self.held.subtract(before.needs())
             before.leave(before_pace)

@@ -17,14 +17,13 @@ from typing import Any, Final
 
 from comfynb.engine.live import LiveJob
 from comfynb.engine.scheduler import Scheduler
+from comfynb.engine.scheduling.depth import Depth
 from comfynb.engine.scheduling.shapes import Reader
 from comfynb.engine.tasks import NodeTask, Requirements
 from comfynb.models import CanvasLayout, FallbackStrategy, Job, NodeExecution
 
 __all__ = ["Fleet", "Machine", "Report", "point"]
 
-PREFETCH_SECONDS: Final = 0.5
-MAX_PREFETCH: Final = 128
 TICK: Final = 0.1
 """Seconds between two times that backends which had nothing to do are asked again."""
 _LIVE: Final = LiveJob(
@@ -73,7 +72,7 @@ class Machine:
     queue: list[NodeTask] = field(default_factory=list)
     cache: frozenset[int] = frozenset()
     up: bool = True
-    durations: list[float] = field(default_factory=list)
+    depth: Depth = field(default_factory=Depth)
     busy: float = 0.0
     """Seconds that it has worked."""
 
@@ -92,12 +91,7 @@ class Machine:
         """As in LiveBackend."""
         if not self.up:
             return 0
-        prefetch = 1
-        if self.durations:
-            latest = sorted(self.durations[-15:])
-            typical = max(latest[len(latest) // 2], 0.001)
-            prefetch = max(1, min(MAX_PREFETCH, round(PREFETCH_SECONDS / typical)))
-        return max(0, self.concurrency + prefetch - len(self.queue))
+        return self.depth.room(self.concurrency, len(self.queue))
 
     def refusal(self, requirements: Requirements) -> str | None:
         """As in LiveBackend."""
@@ -252,7 +246,7 @@ class Fleet:
             if not machine.up:
                 return
             machine.queue.pop(0)
-            machine.durations.append(took)
+            machine.depth.took(took)
             machine.busy += took
             del self._running[machine.id]
             self._changed[machine.id] = machine

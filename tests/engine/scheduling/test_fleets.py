@@ -145,6 +145,21 @@ def test_two_sweeps_share_and_neither_loads_more_than_it_must():
     assert 0.35 <= half.count("one") / len(half) <= 0.65
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_two_sweeps_over_the_same_models_load_each_of_them_once(order):
+    tasks = [
+        point(prompt(checkpoint=checkpoint, text=group, seed=seed), group=group)
+        for seed in range(16)
+        for checkpoint in "abcd"
+        for group in ("one", "two")
+    ]
+    report = play(machines(1, 1), ordered(tasks, order), costs())
+    assert report.ran["Opens"] == 4
+    assert report.makespan <= 1.05 * (128 * SAMPLE + 4 * LOAD) / 2
+    half = [task.group for at, task, _ in report.done if at < report.makespan / 2]
+    assert 0.35 <= half.count("one") / len(half) <= 0.65
+
+
 def test_on_one_backend_two_sweeps_take_turns_that_cost_little():
     one = points("one", seed=range(400), checkpoint="a")
     two = points("two", seed=range(400), checkpoint="b")

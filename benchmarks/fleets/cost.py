@@ -1,0 +1,62 @@
+"""The scheduler's processor time for each point, on simulated servers."""
+
+import gc
+
+from comfynb.engine.scheduling.simulate import Fleet, Machine, point
+from fleets.servers import prompt
+
+__all__ = ["cost"]
+
+COSTS = {"LabLoader": 0.5, "LabLora": 0.1, "LabEncode": 0.1, "LabSampler": 0.1}
+SIZES = [(4, 100), (4, 1_000), (4, 20_000), (50, 20_000), (200, 20_000)]
+FLAT = 1.2
+"""No size may cost more than so many times what another one does."""
+
+
+def tasks(count: int) -> list:
+    """Points of a sweep over four checkpoints, as the engine makes them: nodes are shared."""
+    api = prompt(0.1, 0.5, 0.1, 0.1)
+    found = []
+    for number in range(count):
+        each = dict(api)
+        name = f"{number % 4}.safetensors"
+        each["ckpt"] = {"class_type": "LabLoader", "inputs": {"name": name}}
+        inputs = {**api["draw"]["inputs"], "seed": number}
+        each["draw"] = {"class_type": "LabSampler", "inputs": inputs}
+        found.append(point(each))
+    return found
+
+
+def once(backends: int, count: int) -> float:
+    """Microseconds for each point of one sweep."""
+    machines = [Machine(f"gpu{n}", 1.0 + n % 4) for n in range(backends)]
+    fleet = Fleet(machines, lambda node: COSTS.get(node["class_type"], 0.0))
+    fleet.arrive(tasks(count))
+    gc.collect()
+    gc.disable()
+    try:
+        report = fleet.run()
+    finally:
+        gc.enable()
+    assert len(report.done) == count
+    return fleet.spent / count * 1e6
+
+
+def cost(sizes: list[tuple[int, int]] = SIZES, rounds: int = 3) -> bool:
+    """Print the processor time for each point; whether it is the same for all sizes."""
+    best: dict[tuple[int, int], float] = {}
+    for _ in range(rounds):
+        for backends, count in sizes:
+            # Small ones are over in no time, and measured as often as it takes.
+            for _ in range(max(1, 2_000 // count)):
+                found = once(backends, count)
+                best[backends, count] = min(found, best.get((backends, count), found))
+    print("microseconds of processor time for each point (the scheduler alone, best of several)")
+    print("  backends   points      us   to the first")
+    first = best[sizes[0]]
+    for (backends, count), found in best.items():
+        print(f"  {backends:8} {count:8} {found:7.1f}   {found / first:.2f}")
+    worst = max(best.values()) / min(best.values())
+    good = worst <= FLAT
+    print(f"largest to smallest {worst:.2f}, limit {FLAT:.2f} {'ok' if good else 'MISSED'}")
+    return good
