@@ -9,6 +9,7 @@ from pydantic import Field
 
 from comfynb.deploy.service.command import Command, Desk, Run, reads, steps
 from comfynb.deploy.service.contents import DeploymentContents, contents_of
+from comfynb.deploy.service.parts import needed
 from comfynb.deploy.service.permission import Access, Permission
 from comfynb.errors import NotFound
 from comfynb.models import Lock, LockRecord, content_sha256
@@ -29,14 +30,14 @@ class MadeLock:
 class MakeLock(Command[MadeLock]):
     """Pin all that is in a deployment, and keep that as its newest lock.
 
-    With ``update`` the former lock is brought up to date; without, it is made from scratch.
-    ``reason`` says why, for people.
+    What the newest lock has stays as it is there; ``update`` brings packs, models, "ComfyUI" or
+    "python" of these names up to date, or (True) everything. ``reason`` says why, for people.
     """
 
     permission: ClassVar = Permission(access=Access.CHANGE)
 
     deploymentId: str
-    update: bool = False
+    update: list[str] | bool = False
     reason: Annotated[str, Field(max_length=1000)] | None = None
 
 
@@ -94,21 +95,20 @@ def keep_lock(tx: Transaction, deployment_id: str, lock: Lock, reason: str | Non
 
 @steps(MakeLock)
 async def _make(run: Run[MakeLock]) -> MadeLock:
-    make = run.parts.need("lock")
+    make = needed(run.parts.lock, "a maker of locks")
 
     def look(desk: Desk[View]) -> tuple[DeploymentContents, LockRecord | None]:
         return contents_of(desk.tx, desk.deployment), newest_lock(desk.tx, desk.deployment.id)
 
     contents, former = await run.read(look)
-    before = None
-    if run.command.update and former is not None:
-        before = Lock.model_validate(former.content)
-    report = await make(contents, before)
+    before = Lock.model_validate(former.content) if former is not None else None
+    report = await make(contents, before, run.command.update)
+    lock = report.lock
     # The way out took its time: whose deployment it is, and whether it is there, is asked again.
     record = await run.write(
-        lambda desk: keep_lock(desk.tx, desk.deployment.id, report.lock, run.command.reason)
+        lambda desk: keep_lock(desk.tx, desk.deployment.id, lock, run.command.reason)
     )
-    return MadeLock(record, report.lock, report)
+    return MadeLock(record, lock, report)
 
 
 @reads(ReadLock)

@@ -1,22 +1,28 @@
 """What commands need beyond the store, handed in: makers of locks and scripts, tokens, syncs."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from comfynb.deploy.service.contents import DeploymentContents
 from comfynb.errors import UsageError
 from comfynb.models import Lock
 
-__all__ = ["LockMaker", "LockReportLike", "Parts", "RenderedLike", "ScriptMaker"]
+if TYPE_CHECKING:
+    from comfynb.deploy.sync import SyncRunner, SyncSource
+    from comfynb.deploy.tokens import TokenVault
+
+__all__ = ["LockMaker", "LockReportLike", "Parts", "RenderedLike", "ScriptMaker", "needed"]
+
+T = TypeVar("T")
 
 
 class LockReportLike(Protocol):
-    """What making a lock gives: the lock, and whatever else there is to say."""
+    """What making a lock gives; see :class:`comfynb.deploy.lock.LockReport`."""
 
     @property
     def lock(self) -> Lock:
-        """The lock itself."""
+        """The lock itself; raises Conflict or DeploymentError where there is none."""
 
 
 class RenderedLike(Protocol):
@@ -31,11 +37,16 @@ class RenderedLike(Protocol):
         """The name of the file that does it all."""
 
 
-LockMaker = Callable[[DeploymentContents, Lock | None], Awaitable[LockReportLike]]
-"""Pins all that is in a deployment; with a former lock, only what has to change does."""
+LockMaker = Callable[
+    [DeploymentContents, Lock | None, Collection[str] | bool], Awaitable[LockReportLike]
+]
+"""Pins all that is in a deployment; what a former lock has stays, but for what is upgraded."""
 
 ScriptMaker = Callable[[Lock, str], RenderedLike]
 """Writes the script of a lock for a target."""
+
+SourceMaker = Callable[..., "SyncSource | Awaitable[SyncSource]"]
+"""Makes a sync's source of its options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +55,15 @@ class Parts:
 
     lock: LockMaker | None = None
     script: ScriptMaker | None = None
-    tokens: Any = None
-    syncs: Any = None
+    vault: "TokenVault | None" = None
+    """The person's own tokens."""
+    syncs: Callable[[], Awaitable["SyncRunner"]] | None = None
+    sources: Mapping[str, SourceMaker] = field(default_factory=dict)
+    """What a sync can be of, by name."""
 
-    def need(self, name: str) -> Any:
-        """Return a part, or raise UsageError."""
-        part = getattr(self, name)
-        if part is None:
-            raise UsageError(f"This service was made without {name}: give it some.")
-        return part
+
+def needed(part: T | None, what: Any) -> T:
+    """Return a part, or say that this service was made without it; raises UsageError."""
+    if part is None:
+        raise UsageError(f"This service was made without {what}: hand them in as its parts.")
+    return part

@@ -11,6 +11,7 @@ from pydantic import Field
 from comfynb.deploy.service.command import Command, Desk, Run, steps
 from comfynb.deploy.service.deployments import changed
 from comfynb.deploy.service.locks import lock_of
+from comfynb.deploy.service.parts import needed
 from comfynb.deploy.service.permission import Access, Permission, may_change
 from comfynb.models import DeploymentUsage, Lock, LockRecord, utcnow
 from comfynb.models._base import Name
@@ -45,7 +46,7 @@ class GenerateScript(Command[MadeScript]):
 @steps(GenerateScript)
 async def _generate(run: Run[GenerateScript]) -> MadeScript:
     command = run.command
-    render = run.parts.need("script")
+    render = needed(run.parts.script, "a maker of scripts")
     record = await run.read(lambda desk: lock_of(desk, command.lockId))
     lock = Lock.model_validate(record.content)
     rendered = await asyncio.to_thread(render, lock, command.target)

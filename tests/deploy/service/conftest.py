@@ -1,5 +1,6 @@
 """A store with people, a small catalogue and deployments of each kind, made anew when asked."""
 
+import base64
 import types
 from dataclasses import dataclass
 
@@ -7,7 +8,10 @@ import pytest
 
 from comfynb.deploy.people import Person
 from comfynb.deploy.service import DeployService, Parts
+from comfynb.deploy.sync import SyncRunner, SyncSource
+from comfynb.deploy.tokens import VARIABLE, KeyStore, TokenVault
 from comfynb.models import (
+    ApiToken,
     CustomNode,
     Deployment,
     DeploymentModel,
@@ -17,13 +21,18 @@ from comfynb.models import (
     Model,
     ModelType,
     Role,
+    Service,
     Source,
+    SyncJob,
+    SyncStatus,
+    SyncType,
     SystemPackage,
     User,
 )
 from comfynb.store import open_store
 
 COMMIT = "0123456789" * 4
+KEYS = {VARIABLE: base64.urlsafe_b64encode(b"k" * 32).decode()}
 OWNED = ("private", "public", "template")
 
 
@@ -44,12 +53,26 @@ class Made:
     lock: Lock
 
 
-async def make_lock(contents, former):
+async def make_lock(contents, former, upgrade):
     return Made(lock_named(contents.deployment.name))
 
 
 def make_script(lock, target):
     return types.SimpleNamespace(files={"start.sh": f"# {target} {lock.name}"}, main="start.sh")
+
+
+class Nothing(SyncSource):
+    """A source that has nothing to say."""
+
+    name = "nothing"
+    type = SyncType.COMFYUI_NODES
+
+    def settings(self):
+        return {}
+
+    async def batches(self, ask, cursor):
+        for batch in ():
+            yield batch
 
 
 class World:
@@ -62,7 +85,16 @@ class World:
 
     def __init__(self, store):
         self.store = store
-        self.parts = Parts(lock=make_lock, script=make_script)
+        self.runner = SyncRunner(store, None)
+        self.parts = Parts(
+            lock=make_lock,
+            script=make_script,
+            vault=TokenVault(store, "nobody", keys=KeyStore(environ=KEYS), environ=KEYS),
+            syncs=self.sync_runner,
+            sources={"nothing": Nothing},
+        )
+        self.beginning = None
+        self.tokens = {}
         self.people = {
             name: User(id=name, email=f"{name.lower()}@example.org", role=role)
             for name, role in (
@@ -72,6 +104,9 @@ class World:
                 ("other", Role.USER),
             )
         }
+
+    async def sync_runner(self):
+        return self.runner
 
     def service(self, name):
         return DeployService(
@@ -94,6 +129,11 @@ class World:
             )
             for name in ("model", "model2")
         ]
+        failed = {"source": "nothing", "settings": {}}
+        for name, status in (("failed", SyncStatus.FAILED), ("dead", SyncStatus.RUNNING)):
+            rows.append(
+                SyncJob(id=name, type=SyncType.COMFYUI_NODES, status=status, results=failed)
+            )
         for owner in self.people:
             for kind in OWNED:
                 rows += self.deployment(f"{owner}-{kind}", owner, kind)
@@ -123,16 +163,30 @@ class World:
         *("model_versions", "node_versions"),
     )
 
-    async def reset(self):
-        """Everything as it was in the beginning."""
-        rows = self.rows()
+    async def reset(self, now=None):
+        """Everything as it was in the beginning; ``now`` is a snapshot, if there is one."""
+        if self.beginning is None:
+            # Tokens are sealed for their rows, so they are made by the vault, once.
+            rows = self.rows()
+            await self.store.transact(lambda tx: tx.put(*rows))
+            vault = self.parts.vault
+            for name in self.people:
+                info = await vault.for_user(name).add(name, Service.CIVITAI, f"secret-of-{name}")
+                self.tokens[name] = info.id
+            tokens = await self.store.find(ApiToken)
+            self.beginning = [*rows, *tokens], await self.snapshot()
+            return
+        rows, before = self.beginning
+        now = now or await self.snapshot()
+        changed = [table for table in self.TABLES if now[table] != before[table]]
 
         def fill(tx):
-            for table in reversed(self.TABLES):
+            for table in reversed(changed):
                 tx.execute(f"delete from {table}")
-            tx.put(*rows)
+            tx.put(*(row for row in rows if row.table_name in changed))
 
-        await self.store.transact(fill)
+        if changed:
+            await self.store.transact(fill)
 
     async def snapshot(self):
         """All that is in the store."""

@@ -11,6 +11,7 @@ import pytest
 
 from comfynb.deploy import service
 from comfynb.deploy.service import COMMANDS, Command
+from comfynb.deploy.sync import SyncRun
 from comfynb.errors import NotAllowed, NotFound
 
 ROLES = ("USER", "CURATOR", "ADMIN")
@@ -86,6 +87,17 @@ MATRIX: dict[type[Command[Any]], Row] = {
     service.EditModel: Row(CURATORS, given(modelId="model", fields={"baseModel": "SDXL"})),
     service.VerifyModel: Row(CURATORS, given(modelId="model")),
     service.DeactivateModel: Row(CURATORS, given(modelId="model")),
+    service.StartSync: Row(CURATORS, given(source="nothing")),
+    service.ResumeSync: Row(CURATORS, given(syncId="failed")),
+    service.CancelSync: Row(CURATORS, given(syncId="dead")),
+    service.ListSyncs: Row(ANYBODY),
+    # Each of one's own; see the test of others' below.
+    service.AddToken: Row(ANYBODY, given(name="t", service="CIVITAI", token="not-a-real-one")),
+    service.ReplaceToken: Row(ANYBODY, given(token="not-a-real-one")),
+    service.ActivateToken: Row(ANYBODY, given(active=False)),
+    service.RemoveToken: Row(ANYBODY),
+    service.ListTokens: Row(ANYBODY),
+    service.RotateTokens: Row(ADMINS),
     service.WhoAmI: Row(ANYBODY),
     service.ListPeople: Row(ADMINS),
     service.SetRole: Row(ADMINS, given(userId="other", role="CURATOR")),
@@ -138,17 +150,18 @@ async def test_who_may(world, command):
             hidden = sentences[role, "other-private"]
             missing = sentences[role, "nobodys-private"]
             assert hidden == missing.replace("nobodys-private", "other-private")
-    clean = True
     for expected, role, key in cases:
         if expected is OK:
-            if not clean:
-                await world.reset()
-            await run(world, command, role, key)
-            clean = await world.snapshot() == before
+            made = await run(world, command, role, key)
+            if isinstance(made, SyncRun):
+                await made
+            await world.reset()
 
 
 async def run(world, command, role, key):
     values = dict(MATRIX[command].values(key))
+    if "tokenId" in command.model_fields:
+        values["tokenId"] = world.tokens[role]
     if "deploymentId" in command.model_fields:
         values["deploymentId"] = key
     return await world.service(role).run(command(**values))
@@ -191,3 +204,21 @@ async def test_ids_of_other_deployments_are_not_believed(world, what):
     with pytest.raises(NotFound, match=f"USER-private has no .*{what}"):
         await user.run(command)
     assert await world.snapshot() == before
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_nobody_touches_somebody_elses_token(world, role):
+    """An ADMIN no more than others; what is not there sounds the same."""
+    service_ = world.service(role)
+    before = await world.snapshot()
+    for token_id in (world.tokens["other"], "nobodys"):
+        for command in (
+            service.ReplaceToken(tokenId=token_id, token="not-a-real-one"),
+            service.ActivateToken(tokenId=token_id, active=False),
+            service.RemoveToken(tokenId=token_id),
+        ):
+            with pytest.raises(NotFound, match=f"no token with the id '{token_id}' among yours"):
+                await service_.run(command)
+    assert await world.snapshot() == before
+    listed = await service_.run(service.ListTokens())
+    assert [info.id for info in listed if info.source == "stored"] == [world.tokens[role]]

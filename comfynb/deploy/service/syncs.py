@@ -1,0 +1,106 @@
+"""Commands about syncs: fill the catalogue from its sources, and look at how that went."""
+
+# ruff: noqa: N815 - fields that are the models' have the models' names
+
+import inspect
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from comfynb.deploy.service.command import Command, Desk, Run, reads, steps
+from comfynb.deploy.service.parts import needed
+from comfynb.deploy.service.permission import Permission
+from comfynb.deploy.sync import SyncRun, SyncSource
+from comfynb.errors import NotFound, UsageError
+from comfynb.models import JsonObject, Role, SyncJob
+from comfynb.store import View
+
+__all__ = ["CancelSync", "ListSyncs", "ResumeSync", "StartSync"]
+
+CURATES = Permission(role=Role.CURATOR)
+
+
+class StartSync(Command[SyncRun]):
+    """Begin to fill the catalogue from a source, with the source's own options."""
+
+    permission: ClassVar = CURATES
+
+    source: str
+    options: JsonObject = Field(default_factory=dict)
+
+
+class ResumeSync(Command[SyncRun]):
+    """Go on with a sync that failed, was cancelled, or whose program died."""
+
+    permission: ClassVar = CURATES
+
+    syncId: str
+
+
+class CancelSync(Command[SyncJob]):
+    """Stop a sync after what it is writing; it can be resumed."""
+
+    permission: ClassVar = CURATES
+
+    syncId: str
+
+
+class ListSyncs(Command[list[SyncJob]]):
+    """List the latest syncs, the newest first."""
+
+    permission: ClassVar = Permission()
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
+async def _source(run: Run[Any], name: str, options: dict[str, Any]) -> SyncSource:
+    sources = run.parts.sources
+    if name not in sources:
+        raise NotFound(f"There is no source {name!r:.80}; there are: {', '.join(sources)}.")
+    try:
+        made = sources[name](**options)
+        source: SyncSource = await made if inspect.isawaitable(made) else made
+    except TypeError as error:
+        # The options are the source's own arguments: Python says which one does not fit.
+        raise UsageError(f"{name} cannot be synced so: {error}.") from None
+    return source
+
+
+@steps(StartSync)
+async def _start(run: Run[StartSync]) -> SyncRun:
+    await run.enter()
+    runner = await needed(run.parts.syncs, "syncs")()
+    return await runner.start(await _source(run, run.command.source, run.command.options))
+
+
+@steps(ResumeSync)
+async def _resume(run: Run[ResumeSync]) -> SyncRun:
+    def look(desk: Desk[View]) -> SyncJob | None:
+        return desk.tx.get(SyncJob, run.command.syncId)
+
+    job = await run.read(look)
+    if job is None:
+        raise NotFound(f"There is no sync {run.command.syncId!r:.80}.")
+    runner = await needed(run.parts.syncs, "syncs")()
+    wanted = job.results.get("source")
+    options = dict(job.results.get("settings") or {})
+    if isinstance(options.get("since"), str):
+        options["since"] = datetime.fromisoformat(options["since"])
+    for name in run.parts.sources:
+        # Sources are known by short names to people, and by their own in the store.
+        if getattr(run.parts.sources[name], "name", name) == wanted:
+            return await runner.start(await _source(run, name, options), resume=job.id)
+    raise NotFound(f"There is no source {wanted!r:.80} to resume this sync of.")
+
+
+@steps(CancelSync)
+async def _cancel(run: Run[CancelSync]) -> SyncJob:
+    await run.enter()
+    runner = await needed(run.parts.syncs, "syncs")()
+    return await runner.cancel(run.command.syncId)
+
+
+@reads(ListSyncs)
+def _list(desk: Desk[View], command: ListSyncs) -> list[SyncJob]:
+    return desk.tx.find(SyncJob, order_by="-createdAt", limit=command.limit)
