@@ -163,11 +163,17 @@ def _host_of(url: str) -> str:
 
 
 async def validate_urls(
-    fetcher: Fetcher, targets: Iterable[CheckTarget | str], **options: float
+    fetcher: Fetcher,
+    targets: Iterable[CheckTarget | str],
+    *,
+    spacing: Mapping[str, float] = SPACING_S,
+    default_spacing: float = _SPACING,
+    on_wait: OnWait | None = None,
 ) -> list[Verdict]:
     """Judge some URLs and return the verdicts, in the order of the targets."""
     asked = [CheckTarget(one) if isinstance(one, str) else one for one in targets]
+    checker = UrlChecker(fetcher, spacing=spacing, default_spacing=default_spacing, on_wait=on_wait)
     found: dict[CheckTarget, Verdict] = {}
-    async for verdict in UrlChecker(fetcher, **options).check(dict.fromkeys(asked)):  # type: ignore[arg-type]
+    async for verdict in checker.check(dict.fromkeys(asked)):
         found[verdict.target] = verdict
     return [found[target] for target in asked]

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -182,7 +183,7 @@ def _failure(error: aiohttp.ClientError, target: Target) -> FetchError:
         text = f"{label} cannot be asked: a connection was stopped, its address is not public."
         return AddressRefused(text, url=label)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        text = f"{label} cannot be reached: there is no host named {target.host}."
+        text = f"{label} cannot be reached: {_dns_reason(error.os_error, target.host)}."
     elif isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
         why = _tls_reason(error)
         text = f"{label} cannot be trusted: its certificate or encryption is wrong{why}."
@@ -195,6 +196,14 @@ def _failure(error: aiohttp.ClientError, target: Target) -> FetchError:
     else:
         text = f"The connection to {label} broke off ({type(error).__name__})."
     return FetchError(text, url=label)
+
+
+def _dns_reason(error: OSError, host: str) -> str:
+    if not isinstance(error, socket.gaierror):
+        return str(error)
+    if error.errno == socket.EAI_AGAIN:
+        return f"no name server says where {host} is"
+    return f"there is no host named {host}"
 
 
 def _tls_reason(error: aiohttp.ClientError) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,11 +30,14 @@ MAX_BYTES = 64 * 2**20
 _WHOLE = 6
 _START = 16 * 1024
 _CONNECTIONS = 16
+_NAME = re.compile(r"[A-Za-z0-9-]+")
 _PER_HOST = 8
 _ATTEMPTS = 5
 # A browser's name makes CivitAI send its login page, and Python's makes Cloudflare refuse.
 _USER_AGENT = "comfynb"
 _STRICT = NetPolicy()
+# Sizes are those of the files, and what is hashed are their bytes.
+_AS_IT_IS = {"Accept-Encoding": "identity"}
 # HEAD is not answered although GET would be: CivitAI says 401 even to a good token.
 _NO_HEAD = frozenset({400, 401, 403, 404, 405, 501})
 
@@ -139,14 +143,14 @@ class Fetcher:
         With ``follow=False`` a redirect is itself the answer. After a GET, ``body`` holds what
         came of at most 16 KiB: what a server says beside a 403, say.
         """
-        answer = await self._ask("HEAD", url, None, follow=follow, start_only=True)
+        answer = await self._ask("HEAD", url, _AS_IT_IS, follow=follow, start_only=True)
         if answer.status not in _NO_HEAD:
             return answer
         return await self.probe(url, follow=follow)
 
     async def probe(self, url: str, *, follow: bool = True) -> Answer:
         """GET the first byte; as ``head``, for servers that treat HEAD otherwise."""
-        first = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
+        first = {"Range": "bytes=0-0", **_AS_IT_IS}
         return await self._ask("GET", url, first, follow=follow, start_only=True)
 
     async def download(
@@ -200,7 +204,7 @@ class Fetcher:
 
         for _ in range(_ATTEMPTS):
             before = partial.size
-            headers = {"Accept-Encoding": "identity"}
+            headers = {**_AS_IT_IS}
             if partial.size and partial.validator is not None:
                 headers |= {"Range": f"bytes={partial.size}-", "If-Range": partial.validator}
             with suppress(BrokenOffError):
@@ -265,7 +269,9 @@ def _with(url: str, params: Params | None) -> str:
 
 
 def _checked(headers: Mapping[str, str]) -> Mapping[str, str]:
-    for name in headers:
+    for name, value in headers.items():
+        if not _NAME.fullmatch(name) or not (value.isascii() and value.isprintable()):
+            raise UsageError(f"The header {name!r:.40} holds what no header can carry.")
         if name.lower() in {"authorization", "cookie", "host", "proxy-authorization"}:
             raise UsageError(f"The header {name} is not the caller's: give the fetcher secrets=.")
     return headers

@@ -219,6 +219,7 @@ class Certificates:
             .sign(self._key, hashes.SHA256())
         )
         self._servers: dict[str, ssl.SSLContext] = {}
+        self.asked_for: list[str | None] = []
         self._identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(
             self._key.public_key()
         )
@@ -265,6 +266,7 @@ class Certificates:
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
+        context.sni_callback = lambda _, name, __: self.asked_for.append(name)
         self._servers[host] = context
         return context
 
@@ -285,6 +287,7 @@ def trap() -> Iterator[Trap]:
 async def world(
     trap: Trap, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
+    certificates.asked_for.clear()
     made = World(trap, certificates)
     monkeypatch.setattr(socket.socket, "connect", made.connecting(socket.socket.connect))
     yield made
