@@ -336,6 +336,8 @@ class Courier:
     async def _post(self, flight: Flight) -> None:
         if flight.cancel:
             await self._settle(flight, _CANCELLED)
+        elif flight.task.live.paused:
+            await self._settle(flight, _recalled(f"{flight.task.live.name} is paused."))
         elif not await self._sent(flight):
             self._spawn(self._find_or_send(flight))
 
@@ -368,8 +370,11 @@ class Courier:
         flight.heard_at = time.monotonic()
         if flight.state is PromptStatus.SENDING:
             flight.state = PromptStatus.QUEUED
-            flight.task.live.queue_position = len(self._flights) - 1
-            flight.task.live.touch()
+            live = flight.task.live
+            live.queue_position = len(self._flights) - 1
+            live.touch()
+            if live.paused:  # while it was being posted
+                self.recall(flight, f"Taken back from {self._home.name}: {live.name} is paused.")
 
     async def _find_or_send(self, flight: Flight) -> None:
         """Look a prompt of unknown fate up; send it, under the same id, only if it is not there."""
@@ -804,11 +809,8 @@ class Courier:
             self._home.trouble()
             self.reconcile()
             return
-        if taken and not flight.cancel:
-            outcome = Outcome(
-                PromptStatus.LOST, error_class="recalled", error_message=why, not_sent=True
-            )
-            await self._settle(flight, outcome)
+        if taken:
+            await self._settle(flight, _CANCELLED if flight.cancel else _recalled(why))
 
     async def _cancel(self, flight: Flight) -> None:
         async def stop() -> None:
@@ -856,6 +858,10 @@ def _duration(entry: HistoryEntry) -> timedelta | None:
 
 def _failed(error_class: str, message: str) -> Outcome:
     return Outcome(PromptStatus.FAILED, error_class=error_class, error_message=message)
+
+
+def _recalled(why: str) -> Outcome:
+    return Outcome(PromptStatus.LOST, error_class="recalled", error_message=why, not_sent=True)
 
 
 def _lost(message: str, *, not_sent: bool = False) -> Outcome:
