@@ -52,7 +52,9 @@ class Steering:
         self._office = office
 
     def pause(self, live: LiveJob) -> "asyncio.Task[Any]":
-        """Send nothing more of a job; what is out ends. The task ends when that is stored.
+        """Send nothing more of a job; what has begun ends. The task ends when that is stored.
+
+        What waits in a server's queue is taken back there.
 
         Raises:
             UsageError: the job has ended, is being cancelled, or another kernel runs it.
@@ -62,6 +64,7 @@ class Steering:
         self._desk.hold(live)
         live.questions.clear()
         live.note = "paused"
+        self._take_back(live)
         live.touch()
         return self._office.spawn(self._store_status(live, "paused"), f"pause {live.id}")
 
@@ -83,7 +86,10 @@ class Steering:
         return self._office.spawn(self._store_status(live, "resumed"), f"resume {live.id}")
 
     def hold(self, lives: Iterable[LiveJob]) -> None:
-        """Send nothing more of these jobs, whose pause is stored elsewhere: a sweep's points."""
+        """Send nothing more of these jobs, whose pause is stored elsewhere: a sweep's points.
+
+        What waits in a server's queue is taken back there; what has begun ends.
+        """
         for live in lives:
             # It may have its final status already and only wait for that to be stored.
             if live.id in self._desk.active and not live.job.status.is_terminal:
@@ -91,6 +97,15 @@ class Steering:
                 self._desk.hold(live)
                 live.note = "paused"
                 live.touch()
+                self._take_back(live)
+
+    def _take_back(self, live: LiveJob) -> None:
+        """Take out of servers' queues what has not begun; a courier does so with what it posts."""
+        for execution in live.job.node_executions:
+            if execution.id in self._desk.flying:
+                backend, flight = self._desk.flying[execution.id]
+                why = f"Taken back from {backend.name} before it began: {live.name} is paused."
+                backend.courier.recall(flight, why)
 
     def dropped(self, lives: Iterable[LiveJob]) -> list[LiveJob]:
         """These jobs ended as cancelled, and that is stored: no server has anything of them."""

@@ -4,6 +4,7 @@ import copy
 import itertools
 import json
 import threading
+import time
 
 import pytest
 
@@ -127,6 +128,8 @@ def test_what_cannot_run_is_said_before_anything_is_stored(wb, wf, arguments, er
 
 def test_pause_is_exact_and_outlives_its_kernel(tmp_path, sandbox, portrait, seeds):
     store = tmp_path / "paused.duckdb"
+    before = executed(sandbox)
+    open_prompts = "select count(*) from prompts where state in ('sending', 'queued', 'running')"
     with Workbench(store) as wb:
         wb.backends.add(sandbox.url, name="one")
         wf = wb.workflows.load(portrait)
@@ -138,26 +141,32 @@ def test_pause_is_exact_and_outlives_its_kernel(tmp_path, sandbox, portrait, see
         assert some.wait(60)
         sweep.pause()
         assert sweep.status is SweepStatus.PAUSED
-        quiet = threading.Event()
-        wb.host.ask(
-            sweep._run.watch,
-            lambda view: not view.counts.get(JobStatus.RUNNING) and quiet.set(),
-        )
-        wb.host.ask(sweep._run.touch)
-        assert quiet.wait(60)
-        done = sweep.counts["completed"]
-        sent = wb.sql("select count(*) from prompts").rows
+        # What has begun ends; what waited in the server's queue was taken back.
         stop()
-    assert 2 <= done < 40
+        deadline = time.monotonic() + 60
+        while wb.sql(open_prompts).rows != [(0,)]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)  # nobody is told of that: nobody but a test waits for it
+        done = wb.sql("select count(*) from prompts where state = 'completed'").rows[0][0]
+        assert 2 <= done < 40
+        assert executed(sandbox) - before == done
+        taken_back = wb.sql("select count(*) from job_events where kind = 'recalled'").rows[0][0]
+        assert taken_back > 0
     with Workbench(store, resume=False) as wb:
         wb.resume().wait()
         sweep = wb.sweeps["portrait 1"]
         assert sweep.status is SweepStatus.PAUSED
-        assert wb.sql("select count(*) from prompts").rows == sent
+        assert wb.sql(open_prompts).rows == [(0,)]
+        assert executed(sandbox) - before == done
         sweep.resume()
         sweep.wait(60)
         assert sweep.counts == {"completed": 40}
-        assert wb.sql("select count(*) from prompts").rows == [(40,)]
+        # Each was computed once, and what was taken back cost no attempt.
+        assert executed(sandbox) - before == 40
+        assert wb.sql("select state, count(*) from prompts group by state order by state").rows == [
+            ("completed", 40),
+            ("lost", taken_back),
+        ]
         assert wb.problems == []
 
 
