@@ -231,7 +231,7 @@ class DuckDatabase(Database):
         deadline = time.monotonic() + timeout
         if not self.path.parent.is_dir():
             raise StoreError(
-                f"the folder {self.path.parent} does not exist: make it, or choose another",
+                f"The folder {self.path.parent} does not exist: make it, or choose another.",
                 path=self.place,
             )
         self._lock.acquire(timeout, stop)
@@ -270,7 +270,7 @@ class DuckDatabase(Database):
         who = f"{found['program']} (PID {found['pid']})" if found else "another program"
         return StoreLocked(
             f"{self.place} is held by {who}, which did not close it within {timeout:g} s: "
-            "close it there",
+            "close it there.",
             path=self.place,
         )
 
@@ -278,12 +278,12 @@ class DuckDatabase(Database):
         if _OTHER_VERSION in str(error):
             return StoreTooNew(
                 f"{self.place} was written by another version of DuckDB ({_reason(error)}): "
-                "use the comfynb that wrote it",
+                "use the comfynb that wrote it.",
                 path=self.place,
             )
         return StoreDamaged(
             f"{self.place} cannot be opened ({_reason(error)}): if it is a store, put its last "
-            "copy back in its place, or choose another file",
+            "copy back in its place, or choose another file.",
             path=self.place,
         )
 

@@ -86,6 +86,6 @@ def refuse_network(path: Path, *, mountinfo: str | None = None) -> None:
         raise NetworkFileSystem(
             f"{path} lies on the network file system {mount.point} ({mount.type}), where file "
             "locks cannot be trusted: put the store on a local disk, or use PostgreSQL "
-            "(Workbench('postgresql://...')) when several machines share it",
+            "(Workbench('postgresql://...')) when several machines share it.",
             path=str(path),
         )

@@ -42,7 +42,7 @@ def check_parents(
         if missing:
             raise StoreError(
                 f"{table.name}.{column.field} {min(missing)!r:.100} names no row of "
-                f"{target.table}: put that one first, or in the same call"
+                f"{target.table}: put that one first, or in the same call."
             )
 
 
@@ -73,7 +73,7 @@ def check_unique(tx: Executes, table: Table, models: Sequence[StoredModel]) -> N
 def _twice(table: Table, field: str, value: object) -> StoreError:
     return StoreError(
         f"{table.name}.{field} {value!r:.200} is there already, and it must be unique: "
-        "change that row instead"
+        "change that row instead."
     )
 
 

@@ -68,7 +68,7 @@ class Journal:
         if the node execution has ended, has another prompt out, or its job is not this store's.
         """
         if record.state is not PromptStatus.SENDING:
-            raise UsageError(f"a prompt begins in state 'sending', not {record.state.value!r}")
+            raise UsageError(f"A prompt begins in state 'sending', not {record.state.value!r}.")
         self._do.job_of[record.prompt_id] = record.job_id
         keys = {record.job_id, record.node_execution_id, record.prompt_id}
         return self._write("begin_prompt", self._do.begin, record, keys, repeatable=True)
@@ -146,7 +146,7 @@ class Journal:
         False, and nothing written, if it had ended before or has a prompt out.
         """
         if not status.is_terminal:
-            raise UsageError(f"a node execution does not end as {status.value!r}")
+            raise UsageError(f"A node execution does not end as {status.value!r}.")
         arg = NodeEnd(node_execution_id, status, completed_at or utcnow(), None, message, None)
         return self._write("finish_node", self._do.finish_nodes, arg, None, repeatable=True)
 
@@ -164,14 +164,14 @@ class Journal:
         Their prompts end as cancelled or lost. Raises NotFound for an unknown job.
         """
         if not status.is_terminal:
-            raise UsageError(f"a job does not end as {status.value!r}")
+            raise UsageError(f"A job does not end as {status.value!r}.")
         arg = JobEnd(job_id, status, completed_at or utcnow(), error_message, outputs)
         return self._write("finish_job", self._do.finish_jobs, arg, {job_id}, repeatable=True)
 
     def set_job_status(self, job_id: str, status: JobStatus) -> Pending[bool]:
         """Pause a job or let it go on; False, and nothing written, if it has ended."""
         if status.is_terminal:
-            raise UsageError(f"a job ends as {status.value!r} through finish_job() only")
+            raise UsageError(f"A job ends as {status.value!r} through finish_job() only.")
         arg = (job_id, status.value)
         return self._write("set_job_status", set_job_status, arg, {job_id}, repeatable=True)
 

@@ -140,8 +140,8 @@ class TurnLock:
             self._acquire(time.monotonic() + timeout, stop or threading.Event(), timeout)
         except OSError as error:
             raise StoreError(
-                f"the lock file {self._lock_path} cannot be used ({error.strerror}): make its "
-                "folder writable, or put the store elsewhere",
+                f"The lock file {self._lock_path} cannot be used ({error.strerror}): make its "
+                "folder writable, or put the store elsewhere.",
                 path=str(self._path),
             ) from error
 
@@ -201,7 +201,7 @@ class TurnLock:
     def _locked(self, timeout: float) -> StoreLocked:
         return StoreLocked(
             f"{self._path} is held by {self.holder()}, which did not hand it over within "
-            f"{timeout:g} s: close that program, or interrupt what it runs",
+            f"{timeout:g} s: close that program, or interrupt what it runs.",
             path=str(self._path),
         )
 

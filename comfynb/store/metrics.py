@@ -439,7 +439,7 @@ class MetricsJournal:
         """
         for name in fields:
             if name not in FIELDS:
-                raise UsageError(f"there is no field {name!r:.80}: there are {', '.join(FIELDS)}")
+                raise UsageError(f"There is no field {name!r:.80}: there are {', '.join(FIELDS)}.")
         table = {0: "metrics", 10: "metrics_10s", 60: "metrics_1m"}[step]
         breaks = "count(*) - count(began)" if step == 0 else "sum(breaks)"
         parts = []

@@ -37,7 +37,7 @@ def migrate(database: Database, steps: tuple[Migration, ...] | None = None) -> N
     if seen > newest:
         raise StoreTooNew(
             f"{database.place} has schema {seen}, but this comfynb knows only up to {newest}: "
-            "upgrade comfynb",
+            "upgrade comfynb.",
             path=database.place,
         )
     if seen == newest:
@@ -64,8 +64,8 @@ def _apply(database: Database, step: Migration) -> None:
     except StoreError as error:
         session.rollback()
         raise StoreError(
-            f"{database.place} could not be brought to schema {step.version} ({error}); "
-            "it is as it was before",
+            f"{database.place} could not be brought to schema {step.version} "
+            f"({str(error).rstrip('.')}); it is as it was before.",
             path=database.place,
         ) from error
     except BaseException:

@@ -87,7 +87,7 @@ class Pending(Generic[T]):
         if not self._future.done() and threading.get_ident() in _store_threads:
             raise UsageError(
                 f"{self._what}: waiting inside a transaction or a read would wait for ever; "
-                "use the transaction's own methods there"
+                "use the transaction's own methods there."
             )
         self._looked = True
         return self._future.result(timeout)

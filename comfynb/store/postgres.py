@@ -24,7 +24,7 @@ try:
     from psycopg import RawCursor, errors
 except ImportError as missing:
     raise UsageError(
-        "a store on PostgreSQL needs psycopg: pip install 'comfynb[postgres]'"
+        "A store on PostgreSQL needs psycopg: pip install 'comfynb[postgres]'."
     ) from missing
 
 __all__ = ["PostgresDatabase", "PostgresLiveness", "PostgresSession"]
@@ -78,7 +78,7 @@ class PostgresSession:
             raise InterruptError("the read was interrupted", path=self._place) from error
         except errors.LockNotAvailable as error:
             raise StoreLocked(
-                f"{self._place} is held by another program's transaction: end what it runs",
+                f"{self._place} is held by another program's transaction: end what it runs.",
                 path=self._place,
             ) from error
         except psycopg.Error as error:
@@ -160,7 +160,7 @@ class PostgresSession:
         """End the transaction."""
         with self._errors(committing=True):
             if self.connection.info.transaction_status is psycopg.pq.TransactionStatus.INERROR:
-                raise StoreError("the transaction had failed before", path=self._place)
+                raise StoreError("The transaction had failed before.", path=self._place)
             self.connection.execute("commit")
 
     def rollback(self) -> None:
@@ -202,8 +202,8 @@ def _place_of(url: str) -> str:
         known = {}
     if not known:
         raise UsageError(
-            "that is not an address of a PostgreSQL database: write "
-            "postgresql://user@host/database, with the password in ~/.pgpass"
+            "That is not an address of a PostgreSQL database: write "
+            "postgresql://user@host/database, with the password in ~/.pgpass."
         )
     user = f"{known['user']}@" if known.get("user") else ""
     port = f":{known['port']}" if known.get("port") else ""
@@ -246,7 +246,7 @@ class PostgresDatabase(Database):
             if self.writer.connection.info.server_version < OLDEST:
                 raise StoreError(
                     f"{self.place} is PostgreSQL "
-                    f"{self.writer.connection.info.server_version // 10000}: 14 or newer is needed",
+                    f"{self.writer.connection.info.server_version // 10000}: 14 is the oldest.",
                     path=self.place,
                 )
             # Two programs that meet an empty database must not both fill it.
@@ -278,7 +278,7 @@ class PostgresDatabase(Database):
     def _unreachable(self, error: psycopg.Error) -> StoreError:
         return StoreError(
             f"{self.place} cannot be reached ({' '.join(str(error).split())}): check the address, "
-            "and that the server runs and lets you in",
+            "and that the server runs and lets you in.",
             path=self.place,
         )
 

@@ -60,7 +60,7 @@ class Reader:
         with self._guard:
             if self._closing:
                 read.pending.set_exception(
-                    UsageError(f"the store {self._place} is closed: open it again to use it")
+                    UsageError(f"The store {self._place} is closed: open it again to use it.")
                 )
                 return
             self._queue.append(read)
@@ -90,7 +90,7 @@ class Reader:
                     read = self._queue.popleft()
                 self._do(read)
             for read in self._queue:
-                read.pending.set_exception(UsageError(f"the store {self._place} was closed"))
+                read.pending.set_exception(UsageError(f"The store {self._place} was closed."))
         finally:
             leave_store_thread()
 
@@ -132,14 +132,14 @@ class Reader:
         if self._overdue:
             read.pending.set_exception(
                 StoreError(
-                    f"the query ran longer than {read.timeout:g} s and was stopped: narrow it, "
-                    "or give it a longer timeout",
+                    f"The query ran longer than {read.timeout:g} s and was stopped: narrow it, "
+                    "or give it a longer timeout.",
                     path=self._place,
                 )
             )
             return False
         if self._closing:
-            read.pending.set_exception(UsageError(f"the store {self._place} was closed"))
+            read.pending.set_exception(UsageError(f"The store {self._place} was closed."))
             return False
         return True
 

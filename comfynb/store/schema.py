@@ -184,7 +184,7 @@ class Table:
             if name in {column.name, column.field}:
                 return column
         known = ", ".join(column.field or column.name for column in self.columns)
-        raise UsageError(f"{self.name} has no column {name!r:.80}: it has {known}")
+        raise UsageError(f"{self.name} has no column {name!r:.80}: it has {known}.")
 
     @property
     def own(self) -> tuple[Column, ...]:
@@ -220,7 +220,7 @@ class Table:
             key = ", ".join(str(fields.get(self.column(name).field or "")) for name in self.key)
             reason = explain(error) if isinstance(error, ValidationError) else str(error)
             raise StoreError(
-                f"{self.name} {key!r:.100} cannot be read ({reason}): run `comfynb store check`"
+                f"{self.name} {key!r:.100} cannot be read ({reason}): run `comfynb store check`."
             ) from error
 
 
@@ -271,5 +271,5 @@ def table_of(model: type[StoredModel]) -> Table:
     name = getattr(model, "table_name", None)
     table = tables().get(name) if isinstance(name, str) else None
     if table is None or not issubclass(model, table.model):
-        raise UsageError(f"{getattr(model, '__name__', model)!r:.80} is not stored in any table")
+        raise UsageError(f"{getattr(model, '__name__', model)!r:.80} is not stored in any table.")
     return table

@@ -52,7 +52,7 @@ def statement(name: str, dialect: str) -> str:
     """Return the text of ``sql/NAME.sql`` for a dialect, without comments and placeholders."""
     file = resources.files("comfynb.store").joinpath("sql", f"{name}.sql")
     if not re.fullmatch(r"[a-z0-9_]+", name) or not file.is_file():
-        raise UsageError(f"there is no statement named {name!r:.80} in comfynb/store/sql")
+        raise UsageError(f"There is no statement named {name!r:.80} in comfynb/store/sql.")
     lines = [line for line in file.read_text("utf-8").splitlines() if not line.startswith("--")]
     text = _COLUMNS.sub(lambda found: tables()[found[1]].select_list, "\n".join(lines))
     return WORDS[dialect].fill(text).strip().rstrip(";")
@@ -70,7 +70,7 @@ def migrations(dialect: str) -> tuple[Migration, ...]:
     steps = []
     for number, ((version, name), texts) in enumerate(sorted(bodies.items()), start=1):
         if version != number:
-            raise UsageError(f"migration {number} is missing: the next one is {version}_{name}")
+            raise UsageError(f"Migration {number} is missing: the next one is {version}_{name}.")
         text = "\n".join(texts)
         checksum = hashlib.sha256(text.encode()).hexdigest()
         steps.append(Migration(version, name, WORDS[dialect].fill(text), checksum))

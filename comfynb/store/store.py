@@ -58,14 +58,14 @@ def open_store(url_or_path: str | Path, *, label: str = "", lock_timeout: float 
         return Store(server, PostgresLiveness(owner.id), owner, lock_timeout=lock_timeout)
     if separator:
         raise UsageError(
-            f"a store is the path of a file or postgresql://..., not an address of kind "
-            f"{scheme!r:.40}"
+            f"A store is the path of a file or postgresql://..., not an address of kind "
+            f"{scheme!r:.40}."
         )
     if not text or text == ":memory:":
-        raise UsageError("a store is a file: give its path, such as lab.duckdb")
+        raise UsageError("A store is a file: give its path, such as lab.duckdb.")
     path = Path(text)
     if path.is_dir():
-        raise UsageError(f"{path} is a folder: give the path of a file in it, such as lab.duckdb")
+        raise UsageError(f"{path} is a folder: give the path of a file in it, such as lab.duckdb.")
     database = DuckDatabase(path, label=label)
     liveness = FileLiveness(database.path, owner.id)
     return Store(database, liveness, owner, lock_timeout=lock_timeout)
@@ -202,7 +202,7 @@ class Store:
         """
         most = MOST_ROWS if limit is None else limit
         if isinstance(most, bool) or not isinstance(most, int) or most < 0:
-            raise UsageError(f"limit must be a whole number from 0, not {limit!r:.40}")
+            raise UsageError(f"limit must be a whole number from 0, not {limit!r:.40}.")
         values = list(params or ())
         pending: Pending[Table] = Pending("sql", matters=False)
 
@@ -210,12 +210,13 @@ class Store:
             if not session.only_reads(query):
                 raise UsageError(
                     "sql() takes one statement that only reads, such as "
-                    '"select status, count(*) from jobs group by 1"'
+                    '"select status, count(*) from jobs group by 1".'
                 )
             result = session.query(query, values, most)
             if result.more and limit is None:
                 raise StoreError(
-                    f"the query gives more than {MOST_ROWS:,} rows: aggregate them, or give limit=",
+                    f"The query gives more than {MOST_ROWS:,} rows: aggregate them, or give "
+                    "limit=NUMBER.",
                     path=self.path,
                 )
             return Table(result)
@@ -257,8 +258,8 @@ class Store:
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise UsageError(
-                f"the store {self.path} was opened by process {self._pid}: a forked process has "
-                "to open its own"
+                f"The store {self.path} was opened by process {self._pid}: a forked process has "
+                "to open its own."
             )
 
     def close(self) -> Pending[None]:

@@ -51,7 +51,7 @@ class Table:
     def column(self, name: str) -> list[Any]:
         """Return one column's values; raises UsageError for a name that is not there."""
         if name not in self.columns:
-            raise UsageError(f"there is no column {name!r:.80}: there are {self.columns}")
+            raise UsageError(f"There is no column {name!r:.80}: there are {self.columns}.")
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
@@ -140,7 +140,7 @@ def optional(module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         extra = "polars" if module == "polars" else "'comfynb[pandas]'"
-        raise UsageError(f"{module} is not installed: pip install {extra}") from error
+        raise UsageError(f"{module} is not installed: pip install {extra}.") from error
 
 
 def _text(value: object) -> str:

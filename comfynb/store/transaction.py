@@ -33,7 +33,7 @@ class View:
     def session(self) -> Session:
         """The session below; raises UsageError once the transaction is over."""
         if self._session is None:
-            raise UsageError("this transaction is over: use it only inside the function it is for")
+            raise UsageError("This transaction is over: use it only inside the function it is for.")
         return self._session
 
     def end(self) -> None:
@@ -72,7 +72,7 @@ class View:
         table = table_of(model)
         if len(key) != len(table.key):
             names = ", ".join(table.model.primary_key)
-            raise UsageError(f"{model.__name__} has the primary key ({names}): give all of it")
+            raise UsageError(f"{model.__name__} has the primary key ({names}): give all of it.")
         where = dict(zip(table.key, key, strict=True))
         found = self.find(model, where=where, limit=1)
         return found[0] if found else None
@@ -99,7 +99,7 @@ class View:
         for word, number in (("limit", limit), ("offset", offset or None)):
             if number is not None:
                 if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-                    raise UsageError(f"{word} must be a whole number from 0, not {number!r:.40}")
+                    raise UsageError(f"{word} must be a whole number from 0, not {number!r:.40}.")
                 sql += f" {word} {number}"
         return self.models(model, self.execute(sql, params))
 
@@ -147,7 +147,7 @@ class Transaction(View):
         for model in (*models, *(execution for execution, _ in placed)):
             table = table_of(type(model))
             if table.model.is_view:
-                raise UsageError(f"{table.name} is a view: its rows are made from other tables")
+                raise UsageError(f"{table.name} is a view: its rows are made from other tables.")
             by_table[table.name].append(model)
             if len(table.key) == 1:
                 known.add((table.name, table.key_of(model)[0]))
@@ -199,7 +199,7 @@ class Transaction(View):
         table = table_of(model)
         if len(key) != len(table.key):
             names = ", ".join(table.model.primary_key)
-            raise UsageError(f"{model.__name__} has the primary key ({names}): give all of it")
+            raise UsageError(f"{model.__name__} has the primary key ({names}): give all of it.")
         return delete_rows(self, table, [tuple(key)])
 
     def _check_children(self, jobs: Sequence[Job]) -> None:
@@ -215,8 +215,8 @@ class Transaction(View):
         for execution_id, job_id, prompts in stale:
             if prompts:
                 raise StoreError(
-                    f"job {job_id} was given without its node execution {execution_id}, which has "
-                    "been run: load the job anew and change that"
+                    f"Job {job_id} was given without its node execution {execution_id}, which has "
+                    "been run: load the job anew and change that."
                 )
         delete_rows(self, table_of(NodeExecution), [(row[0],) for row in stale])
 
@@ -227,8 +227,8 @@ def _placed(jobs: Sequence[Job]) -> list[tuple[NodeExecution, int]]:
         for position, execution in enumerate(job.node_executions):
             if execution.job_id != job.id:
                 raise UsageError(
-                    f"node execution {execution.id} names job {execution.job_id}, "
-                    f"but is in job {job.id}"
+                    f"Node execution {execution.id} names job {execution.job_id}, "
+                    f"but is in job {job.id}."
                 )
             placed.append((execution, position))
     return placed
@@ -274,12 +274,12 @@ def _where(table: Table, where: Mapping[str, Any] | None) -> tuple[str, list[Any
     for key, value in (where or {}).items():
         match = _CONDITION.fullmatch(key.strip())
         if match is None:
-            raise UsageError(f"{key!r:.80} is not a field with a comparison, like 'created_at >='")
+            raise UsageError(f"{key!r:.80} is not a field with a comparison, like 'created_at >='.")
         column, operator = table.column(match[1]), match[2] or "="
         name = f"{quote(table.name)}.{quote(column.name)}"
         if value is None or isinstance(value, list | tuple | set | frozenset):
             if operator not in {"=", "!="}:
-                raise UsageError(f"{key!r:.80}: None and lists go with = and != only")
+                raise UsageError(f"{key!r:.80}: None and lists go with = and != only.")
             negated = "not " if operator == "!=" else ""
             if value is None:
                 parts.append(f"{name} is {negated}null")
@@ -297,7 +297,7 @@ def _stored(column: Column, value: Any) -> Any:
     try:
         return column.to_db(value)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{column.field}: {value!r:.80} is not a {column.type}") from error
+        raise UsageError(f"{column.field}: {value!r:.80} is not a {column.type}.") from error
 
 
 def _order(table: Table, order_by: str | None) -> str:

@@ -110,7 +110,7 @@ class Transitions:
         ]
         for job in jobs:
             if any(execution.job_id != job.id for execution in job.node_executions):
-                raise UsageError(f"a node execution in job {job.id} names another job")
+                raise UsageError(f"A node execution in job {job.id} names another job.")
         self._know_owner(tx, set(owners))
         tx.insert(table_of(Job), jobs, {"owner_id": owners})
         tx.insert(
@@ -199,7 +199,7 @@ class Transitions:
         for finish in finishes:
             row = found.get(finish.prompt_id)
             if row is None:
-                raise NotFound(f"the store has no prompt {finish.prompt_id!r:.80}")
+                raise NotFound(f"The store has no prompt {finish.prompt_id!r:.80}.")
             answers.append(row[0] in LIVE and finish.prompt_id not in ended)
             if answers[-1]:
                 ended[finish.prompt_id] = finish
@@ -260,7 +260,7 @@ class Transitions:
         for end in ends:
             status, state = rows.get(end.id, (None, None))
             if status is None:
-                raise NotFound(f"the store has no node execution {end.id!r:.80}")
+                raise NotFound(f"The store has no node execution {end.id!r:.80}.")
             answers.append(status in OPEN and state not in LIVE and end.id not in going)
             if answers[-1]:
                 going[end.id] = end
@@ -275,7 +275,7 @@ class Transitions:
         answers = []
         for end in ends:
             if end.id not in status_of:
-                raise NotFound(f"the store has no job {end.id!r:.80}")
+                raise NotFound(f"The store has no job {end.id!r:.80}.")
             answers.append(status_of[end.id] in OPEN and end.id not in ended)
             if answers[-1]:
                 ended[end.id] = end
@@ -350,12 +350,12 @@ def _text(value: str | None) -> str | None:
 def checked(finish: Finish) -> Finish:
     """Return the end of a prompt if it is one; raises UsageError."""
     if not finish.state.is_terminal:
-        raise UsageError(f"a prompt does not end as {finish.state.value!r}")
+        raise UsageError(f"A prompt does not end as {finish.state.value!r}.")
     for file in finish.outputs:
         if file.prompt_id != finish.prompt_id:
             raise UsageError(
-                f"an output file of prompt {file.prompt_id} was given with prompt "
-                f"{finish.prompt_id}"
+                f"An output file of prompt {file.prompt_id} was given with prompt "
+                f"{finish.prompt_id}."
             )
     return finish
 

@@ -117,7 +117,7 @@ class Worker:
         with self._guard:
             if self._closing:
                 error = UsageError(
-                    f"the store {self._database.place} is closed: open it again to use it"
+                    f"The store {self._database.place} is closed: open it again to use it."
                 )
                 for op in ops:
                     op.pending.set_exception(error)
@@ -221,7 +221,7 @@ class Worker:
         except BaseException as failure:  # noqa: BLE001 - handed to whoever waits
             error = error or failure
         for op in left:
-            op.pending.set_exception(error or UsageError("the store was closed"))
+            op.pending.set_exception(error or UsageError("The store was closed."))
         os.close(self._wake_in)
         os.close(self._wake_out)
         if error is None:
@@ -360,8 +360,8 @@ class Worker:
                 elif error.committing:
                     op.pending.set_exception(
                         StoreError(
-                            f"{error}; whether this was stored is not known: look before you "
-                            "do it again",
+                            f"{str(error).rstrip('.')}; whether this was stored is not known: "
+                            "look before you do it again.",
                             path=self._database.place,
                         )
                     )
@@ -379,7 +379,7 @@ def _carry_out(session: Session, group: _Group) -> Sequence[Any]:
         tx.end()
     if tx.failed:
         raise StoreError(
-            "a statement in this transaction failed and was ignored, so nothing of it can be kept: "
-            "let the error out"
+            "A statement in this transaction failed and was ignored, so nothing of it can be kept: "
+            "let the error out."
         )
     return results

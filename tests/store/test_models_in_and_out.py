@@ -24,11 +24,15 @@ from comfynb.models import (
     Job,
     JobEvent,
     JobStatus,
+    LockRecord,
     MetricsSnapshot,
     Model,
     ModelDownloadStats,
     ModelType,
+    ModelVersion,
     NodeExecution,
+    NodeFacts,
+    NodeVersion,
     ObjectInfoRecord,
     OutputFile,
     OwnerRecord,
@@ -156,6 +160,17 @@ def examples(make: Any) -> list[StoredModel]:
         DeploymentUsage(deploymentId=deployment.id, scriptType="docker", ipAddress="::1"),
         SyncJob(type=SyncType.URL_VALIDATION, results={"ok": 1}),
         UrlValidation(url="https://example.org/", isValid=True, statusCode=200),
+        ModelVersion(
+            modelId=model.id,
+            name="v1",
+            filename="one.safetensors",
+            downloadUrl="https://example.org/one.safetensors",
+            fileSize=2**40,
+            sha256="0" * 64,
+        ),
+        NodeVersion(customNodeId=node.id, version="1.0", commit="a" * 40, dependencies=["x>=1"]),
+        NodeFacts(customNodeId=node.id, stars=3, preempts=["One"], sources={"list": {"n": 1.5}}),
+        LockRecord(deploymentId=deployment.id, content={"format": 1}, sha256="f" * 64),
     ]
 
 

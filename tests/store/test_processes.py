@@ -260,8 +260,8 @@ def test_what_was_not_waited_for_is_stored_when_the_program_ends(place: str, ope
 def test_a_forked_process_leaves_the_parents_store_alone(place: str, opened, child) -> None:
     program = child("forks.py", place)
     assert program.rest() == [
-        "child: UsageError: a forked process has to open its own",
-        "child: UsageError: a forked process has to open its own",
+        "child: UsageError: a forked process has to open its own.",
+        "child: UsageError: a forked process has to open its own.",
         "child ended with 0",
         "the lock is still held: True",
         "rows: 41",
