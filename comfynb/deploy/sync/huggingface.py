@@ -2,7 +2,8 @@
 
 It is asked through the Fetcher, not through huggingface_hub's HfApi: that has a client of its own
 for the whole process, which knows nothing of which addresses may be asked and which token goes to
-which host, and picks up a token by itself. The answers are the same, and a test compares them.
+which host, picks up a token by itself, and looks huggingface.co up whatever its endpoint is. The
+answers are the same: a test has the library read them and compares.
 """
 
 import re

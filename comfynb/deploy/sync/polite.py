@@ -19,7 +19,7 @@ LONGEST_WAIT_S = 900.0
 """What a service may ask us to wait; beyond that the sync ends, and is resumed by somebody."""
 
 _ATTEMPTS = 6
-_NOT_JSON_ATTEMPTS = 3
+_STRANGE_ATTEMPTS = 3
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 _PART = re.compile(r'(?:^|;)\s*(r|t)\s*=\s*"?(\d{1,9})"?')
 
@@ -87,7 +87,7 @@ class Asker:
         self, url: str, params: Params | None, *, json: bool, key: str | None = None
     ) -> tuple[Answer, Any]:
         host = urlsplit(url).netloc
-        attempt = 0
+        attempt = strange = 0
         while True:
             attempt += 1
             await self._turn(host)
@@ -114,15 +114,15 @@ class Asker:
             except AddressRefused:
                 raise
             except FetchError as error:
-                await self._again(host, error, attempt)
+                strange += 200 <= error.status < 300
+                await self._again(host, error, attempt, strange)
 
-    async def _again(self, host: str, error: FetchError, attempt: int) -> None:
+    async def _again(self, host: str, error: FetchError, attempt: int, strange: int) -> None:
         """Wait before the next attempt, or raise."""
         if error.status not in _BUSY and error.status >= 300:
             raise error
         # A 200 that is not JSON is a page of somebody in between, which may go away.
-        most = _NOT_JSON_ATTEMPTS if 200 <= error.status < 300 else _ATTEMPTS
-        if attempt >= most:
+        if attempt >= _ATTEMPTS or strange >= _STRANGE_ATTEMPTS:
             raise error
         wait = error.retry_after
         if wait is None:

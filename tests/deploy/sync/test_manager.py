@@ -115,7 +115,7 @@ async def test_every_kind_of_dirt_has_its_end(
     place = lists(
         nodes=[
             listed(),
-            listed("https://GitHub.com/Ada/PACK.git/", description="", tags=["t"]),
+            listed("https://GitHub.com/Ada/PACK.git/", title="Second", tags=["t"]),
             listed("https://github.com/ada/git", install_type="git"),
             listed("https://github.com/ada/upper", install_type="Git-Clone"),
             listed("htps://github.com/ada/typo"),
@@ -182,7 +182,7 @@ async def test_every_kind_of_dirt_has_its_end(
     assert refused["no"] == "its install type 'svn' is not known"
     assert refused["ada"] == "its URL names no repository at github.com"
     assert refused["https://github.com/nobody/nothing"] == "no listed pack has this URL"
-    assert "the same repository as 'pack'" in notes(job, "merged")["PACK.git/"]
+    assert "the same repository as 'pack'" in notes(job, "merged")["Second"]
     nodes = {node.githubUrl: node for node in await store.find(CustomNode)}
     pack = nodes["https://github.com/ada/pack"]
     assert pack.nodeClasses == ["A", "B"]
