@@ -101,7 +101,7 @@ class Workbench:
         self.jobs = Jobs(self)
         self.sweeps = Sweeps(self)
         self.metrics = Metrics(self)
-        session = DeploySession(self, user)
+        session = self._deploy = DeploySession(self, user)
         self.catalogue = Catalogue(session)
         self.deployments = Deployments(session)
         self.tokens = Tokens(session)
@@ -428,7 +428,10 @@ class Workbench:
         if self.host.on_loop:
             # A cell cannot wait for the loop that runs it; what is cancelled here cleans up later.
             self.engine.stop()
+            if not self._deploy.idle:
+                self.host.start(self._deploy.aclose(), "close connections")
         elif self.host.usable:
+            self.host.wait(self._deploy.aclose(), CLOSE_TIMEOUT)
             self.host.wait(self.engine.close(), CLOSE_TIMEOUT)
         self.store.close()
         self._cleanups.close()
@@ -437,6 +440,7 @@ class Workbench:
     async def aclose(self) -> None:
         """As :meth:`close`, from a coroutine."""
         if not self._closed:
+            await self._deploy.aclose()
             await self.engine.close()
             self.close()
 

@@ -1,6 +1,6 @@
 """The service layer: every command with its permission, the same for notebook, script and CLI."""
 
-from comfynb.deploy.service.bundle import Bundle, pack, unpack
+from comfynb.deploy.service.bundle import Bundle, BundledModel, pack, unpack
 from comfynb.deploy.service.choices import (
     AddModel,
     AddNode,
@@ -43,7 +43,13 @@ from comfynb.deploy.service.people import ListPeople, SetActive, SetRole, WhoAmI
 from comfynb.deploy.service.permission import Access, Permission
 from comfynb.deploy.service.scripts import GenerateScript, MadeScript
 from comfynb.deploy.service.service import DeployService
-from comfynb.deploy.service.sharing import ExportBundle, ImportBundle
+from comfynb.deploy.service.sharing import (
+    ExportBundle,
+    FillDeployment,
+    ImportBundle,
+    ModelChoice,
+    NodeChoice,
+)
 from comfynb.deploy.service.statistics import (
     Downloads,
     ReadDownloads,
@@ -70,6 +76,7 @@ __all__ = [
     "AddPackage",
     "AddToken",
     "Bundle",
+    "BundledModel",
     "CancelSync",
     "ChosenModel",
     "ChosenNode",
@@ -89,6 +96,7 @@ __all__ = [
     "EnableModel",
     "EnableNode",
     "ExportBundle",
+    "FillDeployment",
     "GenerateScript",
     "ImportBundle",
     "ListDeployments",
@@ -100,6 +108,8 @@ __all__ = [
     "MadeScript",
     "MakeLock",
     "MakeTemplate",
+    "ModelChoice",
+    "NodeChoice",
     "Parts",
     "Permission",
     "PublishDeployment",

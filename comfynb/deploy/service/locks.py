@@ -72,7 +72,7 @@ def lock_of(desk: Desk[Any], lock_id: str | None) -> LockRecord:
     if lock_id is None:
         newest = newest_lock(desk.tx, desk.deployment.id)
         if newest is None:
-            raise NotFound(f"{name:.80} has no lock yet: make one with lock().")
+            raise NotFound(f"{name:.80} has no lock yet: await d.lock() makes one.")
         return newest
     record: LockRecord | None = desk.tx.get(LockRecord, lock_id)
     # Another deployment's lock is as unknown as one that is not there.

@@ -57,5 +57,9 @@ class DeployService:
             raise InvalidValue(explain(error)) from None
         return made  # type: ignore[no-any-return]
 
+    async def check(self, command: Command[Any]) -> None:
+        """Ask whether the person may run a command, without running it; raises as :meth:`run`."""
+        await Run(self.store, self.person, command, self.parts, self._client).enter()
+
     def __repr__(self) -> str:
         return f"<DeployService for {self.person.email}, {self.person.role.value}>"

@@ -9,16 +9,29 @@ from pydantic import Field
 
 from comfynb.deploy.catalogue import repository
 from comfynb.deploy.catalogue.nodes import IDENTITY
-from comfynb.deploy.service.bundle import Bundle, BundledModel, BundledNode, pack, unpack
-from comfynb.deploy.service.command import Command, Desk, Run, reads, steps
-from comfynb.deploy.service.contents import contents_of
+from comfynb.deploy.service.bundle import (
+    MOST_ITEMS,
+    Bundle,
+    BundledModel,
+    BundledNode,
+    pack,
+    unpack,
+)
+from comfynb.deploy.service.command import Command, Desk, Run, reads, steps, writes
+from comfynb.deploy.service.contents import DeploymentContents, contents_of
+from comfynb.deploy.service.deployments import changed
+from comfynb.deploy.service.environment import check_no_secrets
 from comfynb.deploy.service.locks import keep_lock, newest_lock
+from comfynb.deploy.service.paths import check_file, check_folder
 from comfynb.deploy.service.permission import Access, Permission
+from comfynb.errors import NotFound
 from comfynb.models import (
+    ComfynbModel,
     CustomNode,
     Deployment,
     DeploymentModel,
     DeploymentNode,
+    JsonObject,
     Lock,
     Model,
     StoredModel,
@@ -27,7 +40,7 @@ from comfynb.models import (
 from comfynb.models._base import Name
 from comfynb.store import Transaction, View
 
-__all__ = ["ExportBundle", "ImportBundle"]
+__all__ = ["ExportBundle", "FillDeployment", "ImportBundle", "ModelChoice", "NodeChoice"]
 
 
 class ExportBundle(Command[Bundle]):
@@ -49,6 +62,78 @@ class ImportBundle(Command[Deployment]):
 
     bundle: str | bytes = Field(repr=False)
     name: Annotated[Name, Field(max_length=200)] | None = None
+
+
+class ModelChoice(ComfynbModel):
+    """A model of the catalogue, and where it goes."""
+
+    modelId: str
+    targetPath: str
+    customName: str | None = None
+
+
+class NodeChoice(ComfynbModel):
+    """A node pack of the catalogue, and what it is to be in this deployment."""
+
+    customNodeId: str
+    config: JsonObject = Field(default_factory=dict)
+
+
+class FillDeployment(Command[DeploymentContents]):
+    """Put many things into a deployment at once: all of them, or none.
+
+    ``nodes`` and ``models`` are of the catalogue; ``found`` are models that only a workflow names:
+    rows of the catalogue that are neither active nor verified, as for a bundle.
+    """
+
+    permission: ClassVar = Permission(access=Access.CHANGE)
+
+    deploymentId: str
+    nodes: Annotated[list[NodeChoice], Field(max_length=MOST_ITEMS)] = Field(default_factory=list)
+    models: Annotated[list[ModelChoice], Field(max_length=MOST_ITEMS)] = Field(default_factory=list)
+    found: Annotated[list[BundledModel], Field(max_length=MOST_ITEMS)] = Field(default_factory=list)
+
+
+@writes(FillDeployment)
+def _fill(desk: Desk[Transaction], command: FillDeployment) -> DeploymentContents:
+    tx, deployment_id = desk.tx, desk.deployment.id
+    node_ids = {one.customNodeId for one in command.nodes}
+    missing = node_ids - {row.id for row in tx.find(CustomNode, where={"id": sorted(node_ids)})}
+    model_ids = {one.modelId for one in command.models}
+    missing |= model_ids - {row.id for row in tx.find(Model, where={"id": sorted(model_ids)})}
+    if missing:
+        raise NotFound(f"The catalogue has nothing with the id {min(missing)!r:.80}.")
+    rows: list[StoredModel] = []
+    for node in command.nodes:
+        check_no_secrets(node.config)
+        rows.append(
+            DeploymentNode(
+                deploymentId=deployment_id, customNodeId=node.customNodeId, config=node.config
+            )
+        )
+    rows += [
+        DeploymentModel(
+            deploymentId=deployment_id,
+            modelId=model.modelId,
+            targetPath=check_folder(model.targetPath),
+            customName=check_file(model.customName) if model.customName else None,
+        )
+        for model in command.models
+    ]
+    for found in command.found:
+        row = _model_row(tx, found)
+        rows += [
+            row,
+            DeploymentModel(
+                deploymentId=deployment_id,
+                modelId=row.id,
+                targetPath=found.targetPath,
+                customName=found.customName,
+            ),
+        ]
+    tx.put(*rows)
+    changed(tx, desk.deployment)
+    return contents_of(tx, desk.deployment)
 
 
 @reads(ExportBundle)

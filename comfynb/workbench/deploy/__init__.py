@@ -1,12 +1,12 @@
 """From a workflow to a machine: ``wb.deployments``, ``.catalogue``, ``.tokens``, ``.people``."""
 
 from comfynb.workbench.deploy.catalogue import Catalogue, Found
-from comfynb.workbench.deploy.deployment import Deployment
+from comfynb.workbench.deploy.deployment import Deployment, Registered
 from comfynb.workbench.deploy.deployments import Deployments
 from comfynb.workbench.deploy.people import People
 from comfynb.workbench.deploy.scripts import Script
 from comfynb.workbench.deploy.session import DeploySession
-from comfynb.workbench.deploy.syncs import Sync
+from comfynb.workbench.deploy.syncs import Sync, SyncList
 from comfynb.workbench.deploy.tokens import Tokens
 
 __all__ = [
@@ -16,7 +16,9 @@ __all__ = [
     "Deployments",
     "Found",
     "People",
+    "Registered",
     "Script",
     "Sync",
+    "SyncList",
     "Tokens",
 ]

@@ -1,6 +1,8 @@
 """``wb.catalogue``: find node packs and models, fill the catalogue, and put it right."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from comfynb.deploy.catalogue import Page
@@ -9,8 +11,11 @@ from comfynb.deploy.service import (
     DeactivateNode,
     EditModel,
     EditNode,
+    ListSyncs,
     RegisterModel,
     RegisterNode,
+    ResumeSync,
+    StartSync,
     VerifyModel,
     VerifyNode,
 )
@@ -19,10 +24,10 @@ from comfynb.errors import NotFound
 from comfynb.models import CustomNode, Model, ModelType, Source, StoredModel
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.deploy.showing import Shown, size
+from comfynb.workbench.deploy.syncs import Sync, SyncList
 
 if TYPE_CHECKING:
     from comfynb.workbench.deploy.session import DeploySession
-    from comfynb.workbench.deploy.syncs import Sync
 
 __all__ = ["Catalogue", "Found"]
 
@@ -143,11 +148,35 @@ class Catalogue:
 
     def model(self, name: str) -> Model:
         """The one model of this id, file name or name; raises NotFound if none or several are."""
-        return _only([one for one in self.models(f'"{name}"', limit=100) if _is(one, name)], name)
+        return _only(run_blocking(self._models(name)), name)
 
     def node(self, name: str) -> CustomNode:
         """The one node pack of this id, URL or name; raises NotFound if none or several are."""
-        return _only([one for one in self.nodes(f'"{name}"', limit=100) if _is(one, name)], name)
+        return _only(run_blocking(self._nodes(name)), name)
+
+    async def _models(self, name: str) -> list[Model]:
+        rows = self._session.rows
+        with contextlib.suppress(NotFound):
+            return [(await rows.model(name)).model]
+        found = [
+            *(await rows.models_by_filename(name))[name],
+            *(await rows.models_by_url(name))[name],
+        ]
+        models = [one.model for one in found]
+        if not models:
+            page = await rows.search_models(name=name, limit=500)
+            models = [one for one in page.items if one.name == name]
+        return list({one.id: one for one in models}.values())
+
+    async def _nodes(self, name: str) -> list[CustomNode]:
+        rows = self._session.rows
+        with contextlib.suppress(NotFound):
+            return [(await rows.node(name)).node]
+        known = (await rows.nodes_by_url(name))[name]
+        if known is not None:
+            return [known.node]
+        page = await rows.search_nodes(name=name, limit=500)
+        return [one for one in page.items if one.name == name]
 
     # Filling ----------------------------------------------------------------------------------
 
@@ -161,7 +190,27 @@ class Catalogue:
             NotFound: there is no such source.
             UsageError: a sync of this type runs already.
         """
-        raise NotImplementedError
+        if source not in self.sources:
+            raise NotFound(
+                f"There is no source {source!r:.80}; there are: {', '.join(self.sources)}."
+            )
+        command = StartSync(source=source, options=_plain(options))
+        return Sync(self._session, self._session.do(command, f"sync {source}"), source)
+
+    def resume(self, sync_id: str) -> "Sync":
+        """Go on with a sync that failed or was cancelled; ``wb.catalogue.syncs`` lists them."""
+        command = ResumeSync(syncId=sync_id)
+        return Sync(self._session, self._session.do(command, "resume"), f"sync {sync_id:.8}")
+
+    @property
+    def sources(self) -> list[str]:
+        """What :meth:`sync` can fill the catalogue from."""
+        return list(self._session.sources)
+
+    @property
+    def syncs(self) -> SyncList:
+        """The latest syncs, of all programs; the newest first."""
+        return SyncList(self._session.run(ListSyncs()))
 
     # Putting right ----------------------------------------------------------------------------
 
@@ -174,7 +223,7 @@ class Catalogue:
         url: str,
         *,
         name: str,
-        type: ModelType | str,
+        type: ModelType | str,  # noqa: A002
         **fields: Any,
     ) -> Model:
         """Add a model by its file's URL; for a CURATOR or an ADMIN."""
@@ -222,12 +271,12 @@ def _node_id(item: Any) -> str:
     return item.id
 
 
-def _is(item: Any, name: str) -> bool:
-    return name in {item.id, item.name, getattr(item, "filename", None), _url(item)}
-
-
-def _url(item: Any) -> str | None:
-    return item.githubUrl if isinstance(item, CustomNode) else item.downloadUrl
+def _plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Options as JSON has them: a source reads a date as text as well."""
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in options.items()
+    }
 
 
 def _only(found: list[M], name: str) -> M:

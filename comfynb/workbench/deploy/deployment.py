@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from comfynb.deploy.lock import LockReport
 from comfynb.deploy.resolve import Resolution
 from comfynb.deploy.service import (
     AddModel,
@@ -22,6 +23,7 @@ from comfynb.deploy.service import (
     PublishDeployment,
     ReadDeployment,
     ReadUsage,
+    RecordDownloads,
     RemoveModel,
     RemoveNode,
     RemovePackage,
@@ -41,14 +43,46 @@ from comfynb.models import (
     SystemPackage,
 )
 from comfynb.widgets.tables import StaticTable
+from comfynb.workbench.backends import Backend
+from comfynb.workbench.checking import WorkflowCheck
+from comfynb.workbench.deploy.resolving import filling, loaded
 from comfynb.workbench.deploy.scripts import Script
 from comfynb.workbench.deploy.showing import Shown, size
+from comfynb.workbench.workflows import Workflow
 
 if TYPE_CHECKING:
+    from comfynb.workbench.deploy.catalogue import Catalogue
     from comfynb.workbench.deploy.session import DeploySession
-    from comfynb.workbench.workflows import Workflow
 
 __all__ = ["Deployment"]
+
+
+class Registered(Shown):
+    """A machine that was added as a backend, and whether the workflow would run there."""
+
+    def __init__(self, backend: Backend, check: WorkflowCheck | None) -> None:
+        self.backend = backend
+        self.check = check
+        """As ``wf.check`` gives it; None where no workflow was known."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the workflow would run there."""
+        return self.check is not None and self.check.ok
+
+    def _good(self) -> bool | None:
+        return None if self.check is None else self.ok
+
+    def _heading(self) -> str:
+        if self.check is None:
+            return f"{self.backend.name} is a backend now; wf.check({self.backend.name!r}) checks"
+        missing = len(self.check)
+        verdict = "would run there" if self.ok else f"has {missing} problems there"
+        return f"{self.backend.name} is a backend now; the workflow {verdict}"
+
+    def _table(self) -> StaticTable:
+        rows = [(str(problem),) for problem in self.check or ()]
+        return StaticTable(["problem"], rows, wrap=True)
 
 
 class Deployment(Shown):
@@ -59,16 +93,17 @@ class Deployment(Shown):
         session: "DeploySession",
         deployment_id: str,
         *,
-        workflow: "Workflow | Any | None" = None,
-        resolution: Resolution | None = None,
+        workflow: Any = None,
     ) -> None:
         self._session = session
         self.id = deployment_id
         """Its id, as in the store."""
         self.workflow = workflow
         """What it was made from, in this kernel; ``d.resolve(wf)`` gives another one."""
-        self.resolution = resolution
+        self.resolution: Resolution | None = None
         """What that workflow needs, and what of it is ambiguous or unknown."""
+        self.left_out: list[str] = []
+        """Why some of what is known was not put in, a sentence each."""
 
     # What it is -------------------------------------------------------------------------------
 
@@ -253,7 +288,9 @@ class Deployment(Shown):
 
     # From the workflow to the machine -----------------------------------------------------------
 
-    def resolve(self, workflow: Any = None) -> Resolution:
+    def resolve(
+        self, workflow: Any = None, *, choices: Mapping[str, Any] | None = None
+    ) -> Resolution:
         """Look again at what the workflow needs, with the catalogue as it is now.
 
         What was found since is put in; ``resolution.ambiguous`` and ``.unknown`` say what was not.
@@ -261,17 +298,41 @@ class Deployment(Shown):
         Raises:
             UsageError: it was not made from a workflow, and none is given.
         """
-        raise NotImplementedError
+        if workflow is not None:
+            self.workflow = workflow
+        if self.workflow is None:
+            raise UsageError(f"{self.name} was not made from a workflow here: d.resolve(wf).")
+        settings = self.settings
+        resolution = self._session.resolve(
+            loaded(self.workflow), choices=choices, comfyui=settings.get("comfyui_version")
+        )
+        return self.take(resolution)
 
-    def lock(self, *, update: bool = False, reason: str | None = None) -> Doing[MadeLock]:
+    def take(self, resolution: Resolution, *, saved_versions: bool = False) -> Resolution:
+        """Put in all that a resolution is certain about; ``left_out`` says what else, and why."""
+        command, self.left_out = filling(self.id, resolution, saved_versions=saved_versions)
+        self._session.run(command)
+        self.resolution = resolution
+        return resolution
+
+    @property
+    def report(self) -> LockReport | None:
+        """What the last attempt to lock it found: conflicts, risks, sizes; also if it failed."""
+        return self._session.reports.get(self.id)
+
+    def lock(
+        self, *, update: bool | Sequence[str] = False, reason: str | None = None
+    ) -> Doing[MadeLock]:
         """Pin every commit, file and package; ``await`` it or ``.wait()``.
 
-        With ``update`` the former lock is brought up to date, with a reason for each change.
+        What is locked already stays as it is; ``update`` brings everything up to date, or only the
+        packs, models, "ComfyUI" and "python" that it names. ``d.report`` says what was found.
 
         Raises:
             Conflict: what is in it cannot live together; ``problems`` says what with what.
         """
-        command = MakeLock(deploymentId=self.id, update=update, reason=reason)
+        names = update if isinstance(update, bool) else list(update)
+        command = MakeLock(deploymentId=self.id, update=names, reason=reason)
         return self._session.do(command, f"lock {self.name}")
 
     @property
@@ -303,20 +364,38 @@ class Deployment(Shown):
         """Write the script's files into a folder; returns the path of the one to run."""
         return self.script(target).save(folder)
 
-    def register(self, url: str, *, name: str | None = None, workflow: Any = None) -> Any:
+    def register(self, url: str, *, workflow: Any = None, **how: Any) -> Registered:
         """Add the machine that ran the script as a backend, and check the workflow on it.
 
-        Returns the check, as ``wf.check`` does. Further arguments as for ``wb.backends.add``.
+        ``how`` is as for ``wb.backends.add``: name, tags, auth, auth_env. Where the workflow would
+        run, the models are counted as downloaded.
+
+        Raises:
+            BackendUnreachable, NotComfyUI, AuthenticationRequired: as ``wb.backends.add``.
         """
-        raise NotImplementedError
+        wanted = workflow if workflow is not None else self.workflow
+        workbench = self._session.workbench
+        backend = workbench.backends.add(url, **how)
+        if wanted is None:
+            return Registered(backend, None)
+        handle = wanted if isinstance(wanted, Workflow) else workbench.workflows.load(wanted)
+        made = Registered(backend, handle.check(backend.name))
+        ids = [one.model.id for one in self.contents.models if one.choice.isEnabled]
+        if made.ok and ids:
+            self._session.run(RecordDownloads(deploymentId=self.id, modelIds=ids))
+        return made
 
     # Showing ----------------------------------------------------------------------------------
 
     def _node_id(self, node: CustomNode | str) -> str:
-        raise NotImplementedError
+        return node.id if isinstance(node, CustomNode) else self._catalogue.node(node).id
 
     def _model_id(self, model: Model | str) -> str:
-        raise NotImplementedError
+        return model.id if isinstance(model, Model) else self._catalogue.model(model).id
+
+    @property
+    def _catalogue(self) -> "Catalogue":
+        return self._session.workbench.catalogue
 
     def _mine(self, item: CustomNode | Model | str) -> str:
         """The id of something that is in it."""
@@ -332,10 +411,13 @@ class Deployment(Shown):
     def _heading(self) -> str:
         contents = self.contents
         made = contents.deployment
-        total = sum(one.model.fileSize or 0 for one in contents.models if one.choice.isEnabled)
+        sizes = [one.model.fileSize for one in contents.models if one.choice.isEnabled]
+        known = [each for each in sizes if each is not None]
+        of = "" if len(known) == len(sizes) else f", {len(sizes) - len(known)} of unknown size"
+        models = f"{len(contents.models)} models ({size(sum(known))}{of})"
         return (
-            f"{made.name}: {len(contents.nodes)} node packs, {len(contents.models)} models "
-            f"({size(total)}), {len(contents.packages)} packages"
+            f"{made.name}: {len(contents.nodes)} node packs, {models}, "
+            f"{len(contents.packages)} packages"
         )
 
     def _table(self) -> StaticTable:

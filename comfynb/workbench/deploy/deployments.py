@@ -11,9 +11,10 @@ from comfynb.deploy.service import (
     ImportBundle,
     ListDeployments,
 )
-from comfynb.errors import NotFound, UsageError
+from comfynb.errors import ComfynbError, NotFound, UsageError
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.deploy.deployment import Deployment
+from comfynb.workbench.deploy.resolving import loaded
 from comfynb.workbench.deploy.showing import Shown, day
 from comfynb.workbench.workflows import Workflow
 
@@ -43,14 +44,19 @@ class Deployments(Shown):
     def __init__(self, session: "DeploySession") -> None:
         self._session = session
 
-    def new(self, name: str, *, description: str | None = None, **settings: Any) -> Deployment:
+    def new(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        replace: bool = False,
+        **settings: Any,
+    ) -> Deployment:
         """An empty deployment of yours, private; see ``add_node`` and ``add_model`` of it.
 
         ``settings`` are those of :class:`comfynb.models.CustomSettings`.
         """
-        made = self._session.run(
-            CreateDeployment(name=name, description=description, customSettings=settings)
-        )
+        made = self._new(name, replace=replace, description=description, customSettings=settings)
         return Deployment(self._session, made.id)
 
     def from_workflow(
@@ -60,18 +66,46 @@ class Deployments(Shown):
         name: str | None = None,
         choices: Mapping[str, Any] | None = None,
         comfyui: str | None = None,
+        saved_versions: bool = False,
+        replace: bool = False,
     ) -> Deployment:
         """A deployment of all that a workflow needs, as far as that is known.
 
         ``workflow`` is a handle, a file, or JSON. What is ambiguous or unknown is not put in:
         ``d.resolution`` says what, with the candidates. ``choices`` decides, by node class or file
-        name: ``{"UltimateSDUpscale": "https://github.com/...", "style.safetensors": "https://..."}``.
-        ``comfyui`` is the release of ComfyUI to install, e.g. "0.3.64".
+        name: ``{"UltimateSDUpscale": node, "style.safetensors": "https://..."}``.
+        ``comfyui`` is the release of ComfyUI to install, e.g. "0.3.64"; ``saved_versions`` wants the
+        releases of packs that it was saved with. ``replace`` deletes one of yours that
+        has this name.
 
         Raises:
             NotAWorkflow: it is none.
+            UsageError: one of yours has this name, and ``replace`` was not asked for.
         """
-        raise NotImplementedError
+        session = self._session
+        source = loaded(workflow)
+        resolution = session.resolve(source, choices=choices, comfyui=comfyui)
+        title = name or str(getattr(workflow, "name", "") or getattr(source, "name", ""))
+        settings = {} if comfyui is None else {"comfyui_version": comfyui}
+        made = self._new(title or "workflow", replace=replace, customSettings=settings)
+        deployment = Deployment(session, made.id, workflow=workflow)
+        try:
+            deployment.take(resolution, saved_versions=saved_versions)
+        except ComfynbError:
+            session.run(DeleteDeployment(deploymentId=made.id))
+            raise
+        return deployment
+
+    def _new(self, name: str, *, replace: bool = False, **fields: Any) -> Any:
+        mine = [one for one in self._lines() if one.mine and one.deployment.name == name]
+        if mine and not replace:
+            raise UsageError(
+                f"You have a deployment called {name!r:.80}: wb.deployments[{name!r:.80}] finds "
+                "it, another name= or replace=True makes one."
+            )
+        for line in mine:
+            self._session.run(DeleteDeployment(deploymentId=line.deployment.id))
+        return self._session.run(CreateDeployment(name=name, **fields))
 
     def import_bundle(self, source: str | Path, *, name: str | None = None) -> Deployment:
         """A private deployment of yours, of a file that ``export`` of another one wrote.

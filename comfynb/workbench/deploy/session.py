@@ -1,13 +1,31 @@
 """What the handles of one Workbench share: the person, the service, and the way out."""
 
 import os
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from comfynb.deploy.catalogue import Catalogue
+from comfynb.deploy.catalogue.entries import BACKEND
+from comfynb.deploy.lock import LockOptions, LockReport, make_lock
 from comfynb.deploy.net import Fetcher, NetPolicy
 from comfynb.deploy.people import Person, current_user
+from comfynb.deploy.resolve import BackendFacts, Resolution, resolve
+from comfynb.deploy.scripts import render
 from comfynb.deploy.service import Command, DeployService, Parts
+from comfynb.deploy.service.contents import DeploymentContents
+from comfynb.deploy.sync import (
+    BackendContents,
+    CivitaiModels,
+    HuggingFaceModels,
+    ManagerLists,
+    RegistryNodes,
+    SyncRunner,
+    TemplateModels,
+)
+from comfynb.deploy.tokens import TokenVault
 from comfynb.engine.host import Doing, run_blocking
+from comfynb.models import Lock
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -18,7 +36,7 @@ R = TypeVar("R")
 
 
 class DeploySession:
-    """Made with a Workbench and idle until something of it is used.
+    """Made with a Workbench, and idle until something of it is used.
 
     ``user`` is who works here (see :func:`comfynb.deploy.people.current_user`). COMFYNB_ALLOW may
     name servers (``host:port``, with commas) that may be private and speak plain HTTP.
@@ -26,12 +44,29 @@ class DeploySession:
 
     def __init__(self, workbench: "Workbench", user: str | None = None) -> None:
         self.workbench = workbench
-        self._user = user
-        self._service: DeployService | None = None
-        self._fetcher: Fetcher | None = None
-        self._filled = False
         self.rows = Catalogue(workbench.store)
         """The catalogue itself, below the service: for looking things up."""
+        self.lock_options = LockOptions()
+        """How locks are made: which git, uv, services and release of ComfyUI."""
+        self.reports: dict[str, LockReport] = {}
+        """What the last attempt to lock a deployment found, by its id."""
+        self.sources: Mapping[str, Any] = {
+            "manager": ManagerLists,
+            "registry": RegistryNodes,
+            "civitai": CivitaiModels,
+            "huggingface": HuggingFaceModels,
+            "templates": TemplateModels,
+            "backend": _OfBackend(self),
+        }
+        """What the catalogue can be filled from, by name; each with options of its own."""
+        self._user = user
+        self._service: DeployService | None = None
+        self._vault: TokenVault | None = None
+        self._fetcher: Fetcher | None = None
+        self._runner: SyncRunner | None = None
+        self._filled = False
+
+    # People and commands ----------------------------------------------------------------------
 
     @property
     def person(self) -> Person:
@@ -40,41 +75,115 @@ class DeploySession:
 
     @property
     def service(self) -> DeployService:
-        """What carries commands out; the first use says who works here."""
+        """What carries commands out; its first use says who works here."""
         if self._service is None:
             store = self.workbench.store
             person = run_blocking(current_user(store, self._user))
-            self._service = DeployService(store, person, self._parts())
+            self._vault = TokenVault(store, person.id)
+            parts = Parts(
+                lock=self._lock,
+                script=render,
+                vault=self._vault,
+                syncs=self.runner,
+                sources=self.sources,
+            )
+            self._service = DeployService(store, person, parts)
         return self._service
-
-    def _parts(self) -> Parts:
-        return Parts()
 
     def run(self, command: Command[R]) -> R:
         """Carry out a command that needs nothing but the store, and wait for it."""
         return run_blocking(self.service.run(command))
 
     def do(self, command: Command[R], name: str) -> Doing[R]:
-        """Begin a command that takes its time; ``await`` it or ``.wait()``."""
+        """Begin a command that takes its time; ``await`` it or ``.wait()``.
+
+        Whether it is allowed is asked at once, so that a refusal shows in the cell that asked.
+        """
+        run_blocking(self.service.check(command))
         return self.workbench.host.do(self.service.run(command), name)
 
+    def resolve(
+        self,
+        workflow: Any,
+        *,
+        choices: Mapping[str, Any] | None = None,
+        comfyui: str | None = None,
+    ) -> Resolution:
+        """Say what a workflow needs, by the catalogue and by the backends whose nodes are known."""
+        self.fill()
+        backends = [
+            BackendFacts(live.name, info) for live, info in self.workbench.known_object_infos()
+        ]
+        return run_blocking(
+            resolve(workflow, self.rows, backends=backends, comfyui=comfyui, choices=choices)
+        )
+
+    # Things that live on the Workbench's loop ---------------------------------------------------
+
     async def fetcher(self) -> Fetcher:
-        """The way out, on the Workbench's own loop; closed with it."""
+        """The way out; closed with the Workbench."""
         if self._fetcher is None:
+            assert self._vault is not None, "the service is made first"
             allowed = os.environ.get("COMFYNB_ALLOW", "").replace(",", " ").split()
-            self._fetcher = await Fetcher(policy=NetPolicy(frozenset(allowed))).__aenter__()
+            vault = await self._vault.refresh()
+            fetcher = Fetcher(policy=NetPolicy(frozenset(allowed)), secrets=vault.secret_for)
+            self._fetcher = await fetcher.__aenter__()
         return self._fetcher
+
+    async def runner(self) -> SyncRunner:
+        """What runs syncs."""
+        if self._runner is None:
+            self._runner = SyncRunner(self.workbench.store, await self.fetcher())
+        return self._runner
+
+    async def _lock(
+        self, contents: DeploymentContents, former: Lock | None, upgrade: Collection[str] | bool
+    ) -> LockReport:
+        options = replace(self.lock_options, upgrade=upgrade)
+        report = await make_lock(
+            contents, self.rows, await self.fetcher(), former=former, options=options
+        )
+        self.reports[contents.deployment.id] = report
+        return report
+
+    async def aclose(self) -> None:
+        """End syncs, which can be resumed, and close every connection."""
+        runner, self._runner = self._runner, None
+        fetcher, self._fetcher = self._fetcher, None
+        if runner is not None:
+            await runner.aclose()
+        if fetcher is not None:
+            await fetcher.aclose()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to close."""
+        return self._fetcher is None
+
+    # The catalogue ----------------------------------------------------------------------------
 
     def fill(self) -> None:
         """Bring in the small catalogue that ships with comfynb, if there is none at all yet."""
         if not self._filled:
-            if not run_blocking(self._count()):
-                run_blocking(self._seed())
+            run_blocking(self._seed())
             self._filled = True
 
-    async def _count(self) -> int:
-        page = await self.rows.search_nodes(active=None, limit=1)
-        return page.total or (await self.rows.search_models(active=None, limit=1)).total
-
     async def _seed(self) -> None:
-        await self.rows.seed()
+        nodes = await self.rows.search_nodes(active=None, limit=1)
+        models = await self.rows.search_models(active=None, limit=1)
+        if not nodes.total and not models.total:
+            await self.rows.seed()
+
+
+class _OfBackend:
+    """What a backend of the Workbench has installed, by the backend's name."""
+
+    name = BACKEND
+
+    def __init__(self, session: DeploySession) -> None:
+        self._session = session
+
+    async def __call__(self, backend: str) -> BackendContents:
+        found = self._session.workbench.backends[backend]
+        live = self._session.workbench.engine.backends[found.id]
+        return await BackendContents.of(live.name, live.client)

@@ -68,6 +68,7 @@ MATRIX: dict[type[Command[Any]], Row] = {
     service.RemovePackage: Row(CHANGES, lambda key: {"packageId": f"{key}-git"}),
     service.SetEnvironment: Row(CHANGES, given(variables={"A": "1"})),
     service.SetSettings: Row(CHANGES, given(settings={"cuda_version": "12.8"})),
+    service.FillDeployment: Row(CHANGES, given(nodes=[{"customNodeId": "node2"}])),
     service.MakeLock: Row(CHANGES),
     service.ReadLock: Row(SEES),
     service.ListLocks: Row(SEES),
