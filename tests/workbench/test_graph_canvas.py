@@ -106,7 +106,7 @@ async def test_run_on_the_canvas_gives_the_jobs_row_and_colours_the_nodes(lab, m
     await graph.last_job
     assert graph.last_job.status is JobStatus.COMPLETED
     await ended.wait()
-    assert {state.status for state in canvas._states.values()} == {JobStatus.COMPLETED}
+    assert {state.status for state in canvas._watched.states.values()} == {JobStatus.COMPLETED}
     assert [button.description for button in row._top.children[1:]] == ["Cancel"]
 
 
@@ -116,7 +116,7 @@ async def test_a_canvas_that_is_shown_later_shows_the_last_job(lab):
     job = graph.run()
     await job
     canvas = graph.canvas()
-    assert len(canvas._states) == 3
+    assert len(canvas._watched.states) == 3
     canvas.close()
     assert graph.canvas() is not canvas
 

@@ -548,7 +548,7 @@ async def test_a_job_from_code_is_seen_on_the_canvas(tmp_path, sandbox, pictures
         await job
         assert graph.last_job is job
         await ended.wait()
-        assert canvas._states[node.id].status is JobStatus.COMPLETED
+        assert canvas._watched.states[node.id].status is JobStatus.COMPLETED
 
 
 def test_the_palette_has_every_workflow_and_every_kind_of_node(fleet, sampler, inverting):
