@@ -1,7 +1,7 @@
 """Makes a lock of a deployment: everything pinned, and conflicts named before anything is built."""
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -28,7 +28,7 @@ from comfynb.errors import DeploymentError, NotFound
 from comfynb.models import Lock, explain, utcnow
 from comfynb.models.lock import LockedPackage, LockedPython, LockedRequirement
 
-__all__ = ["LockOptions", "make_lock"]
+__all__ = ["LockOptions", "lock_maker", "make_lock"]
 
 T = TypeVar("T")
 
@@ -76,6 +76,23 @@ async def make_lock(
     be understood, and where uv or ComfyUI's repository cannot be asked.
     """
     return await _Making(contents, catalogue, fetcher, former, options or LockOptions()).run()
+
+
+def lock_maker(
+    catalogue: Catalogue,
+    open_fetcher: Callable[[], Fetcher],
+    options: LockOptions | None = None,
+) -> Callable[[DeploymentContents, Lock | None], Awaitable[LockReport]]:
+    """A :data:`~comfynb.deploy.service.parts.LockMaker`: :func:`make_lock` with all but contents.
+
+    ``open_fetcher`` makes a fetcher for each lock, which is closed afterwards.
+    """
+
+    async def make(contents: DeploymentContents, former: Lock | None) -> LockReport:
+        async with open_fetcher() as fetcher:
+            return await make_lock(contents, catalogue, fetcher, former=former, options=options)
+
+    return make
 
 
 class _Making:

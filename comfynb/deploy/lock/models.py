@@ -40,8 +40,11 @@ class PinnedModel:
     notes: tuple[str, ...] = ()
 
 
-def _version_of(known: KnownModel) -> ModelVersion | None:
-    """The version that the model's own address means; the only one, where there is only one."""
+def _version_of(known: KnownModel, custom_name: str | None) -> ModelVersion | None:
+    """The version whose file is chosen by name, or that the model's address means, or the only."""
+    named = [version for version in known.versions if version.filename == custom_name]
+    if len(named) == 1:
+        return named[0]
     wanted = _key(known.model.downloadUrl)
     for version in known.versions:
         if _key(version.downloadUrl) == wanted:
@@ -71,7 +74,7 @@ async def pin_model(
     A source that does not answer leaves what the catalogue knows, and ``problem`` says why.
     Raises DeploymentError where there is no name for the file.
     """
-    model, version = known.model, _version_of(known)
+    model, version = known.model, _version_of(known, choice.customName)
     url = version.downloadUrl if version is not None else model.downloadUrl
     filename = _filename(choice, model, version)
     before = None if upgrade else _former(former, choice.targetPath, filename, url, known)

@@ -22,6 +22,7 @@ _TORCH: Final = frozenset(
     }
 )
 _MOST_LINES: Final = 2000
+_ARCHIVES: Final = (".whl", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".tar")
 _BARE_GIT = re.compile(
     r"(?:[A-Za-z0-9_.-]+(?:\[[^\]]*\])?\s*@\s*)?(git|hg|svn|bzr)\+", re.IGNORECASE
 )
@@ -117,16 +118,15 @@ def _read(line: str) -> Requirement | OddLine:
         return OddLine(shown, "git", "would be built from a repository, whatever is in it then")
     # Hashes belong to the pack's own choice of release; the lock has its own.
     bare = re.split(r"\s--(?:hash|config-settings|global-option)\b", line)[0].strip()
+    # uv takes such a name for a path.
+    if bare.lower().endswith(_ARCHIVES) and "://" not in bare:
+        return OddLine(shown, "file", "names a file, which is not there")
     try:
         requirement = Requirement(bare)
     except InvalidRequirement:
         if "://" in line:
             return OddLine(shown, "url", "would be taken from an address of its own")
-        if (
-            line.startswith((".", "/", "~"))
-            or "/" in line
-            or line.endswith((".whl", ".zip", ".gz"))
-        ):
+        if line.startswith((".", "/", "~")) or "/" in line:
             return OddLine(shown, "file", "names a file, which is not there")
         return OddLine(shown, "unreadable", "is no requirement that pip understands")
     if requirement.url is not None:
@@ -158,4 +158,6 @@ def read_url(url: str) -> str:
     check_url(url)
     if urlsplit(url).scheme != "https":
         raise ValueError("must begin with https://")
+    if "$" in url:
+        raise ValueError("must not hold a $, which installers replace by variables")
     return url

@@ -10,6 +10,7 @@ from comfynb.deploy.resolve.folders import (
 )
 from comfynb.deploy.resolve.index import ModelFile, folder_of
 from comfynb.deploy.resolve.needs import ClassNeed, ModelNeed, Needs, PackHint, Place
+from comfynb.deploy.resolve.plan import Plan, PlannedModel, PlannedNode, plan_of
 from comfynb.deploy.resolve.resolution import (
     ModelCandidate,
     PackCandidate,
@@ -33,6 +34,9 @@ __all__ = [
     "PackHint",
     "PackUse",
     "Place",
+    "Plan",
+    "PlannedModel",
+    "PlannedNode",
     "Resolution",
     "ResolvedClass",
     "ResolvedModel",
@@ -45,6 +49,7 @@ __all__ = [
     "look_up",
     "needs_of",
     "parse_version",
+    "plan_of",
     "resolve",
     "resolve_needs",
 ]

@@ -1,8 +1,7 @@
 """A small world to lock things in: repositories, wheels, model services, all of them local."""
 
-import asyncio
-import hashlib
 import os
+import shutil
 import subprocess
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -31,7 +30,7 @@ from comfynb.models import (
     StoredModel,
     SystemPackage,
 )
-from comfynb.store import Store, open_store
+from comfynb.store import Store, Transaction, open_store
 
 GITHUB = "https://github.com/"
 COMFYUI = "comfyanonymous/ComfyUI"
@@ -71,9 +70,10 @@ class Forge:
         place = self.root / name
         if not place.exists():
             place.mkdir(parents=True)
-            self._run(place, "init", "--quiet", "--initial-branch=main", ".")
-            for setting in ("uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
-                self._run(place, "config", setting, "true")
+            self._run(place, "init", "--quiet", "--template=", "--initial-branch=main", ".")
+            settings = "[uploadpack]\n\tallowFilter = true\n\tallowAnySHA1InWant = true\n"
+            with (place / ".git" / "config").open("a") as config:
+                config.write(settings)
         for path, text in files.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_text(text)
@@ -125,16 +125,22 @@ def uv(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Uv:
     return Uv(find_links=wheels, no_index=True, cache=tmp_path_factory.mktemp("uv"))
 
 
-@pytest.fixture
-def forge(tmp_path: Path) -> Forge:
-    forge = Forge(tmp_path / "forge")
+@pytest.fixture(scope="session")
+def first_forge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    forge = Forge(tmp_path_factory.mktemp("forge"))
     forge.commit(COMFYUI, {"requirements.txt": TORCH_FREE}, "v0.3.64")
-    return forge
+    return forge.root
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = open_store(tmp_path / "lab.duckdb")
+def forge(first_forge: Path, tmp_path: Path) -> Forge:
+    shutil.copytree(first_forge, tmp_path / "forge")
+    return Forge(tmp_path / "forge")
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = open_store(tmp_path_factory.mktemp("store") / "lab.duckdb")
     yield store
     store.close().result()
 
@@ -227,6 +233,17 @@ class World:
         )
         self.models.append(ChosenModel(choice, model))
 
+    def clear(self) -> None:
+        """Take everything out of the store again, which the next test uses as well."""
+
+        def delete(tx: Transaction) -> None:
+            for chosen in self.nodes:
+                tx.delete(CustomNode, chosen.node.id)
+            for each in self.models:
+                tx.delete(Model, each.model.id)
+
+        self.store.transact(delete).result()
+
     @property
     def contents(self) -> DeploymentContents:
         return DeploymentContents(
@@ -272,15 +289,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 
 @pytest.fixture
-def world(forge: Forge, uv: Uv, store: Store) -> World:
-    return World(forge, uv, store)
-
-
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-@pytest.fixture
-def run_async() -> Callable[[Awaitable[Any]], Any]:
-    """Run a coroutine from a test that is none, as hypothesis wants them."""
-    return lambda work: asyncio.run(work)  # type: ignore[arg-type]
+def world(forge: Forge, uv: Uv, store: Store) -> Iterator[World]:
+    world = World(forge, uv, store)
+    yield world
+    world.clear()
