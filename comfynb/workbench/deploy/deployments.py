@@ -74,8 +74,8 @@ class Deployments(Shown):
         ``workflow`` is a handle, a file, or JSON. What is ambiguous or unknown is not put in:
         ``d.resolution`` says what, with the candidates. ``choices`` decides, by node class or file
         name: ``{"UltimateSDUpscale": node, "style.safetensors": "https://..."}``.
-        ``comfyui`` is the release of ComfyUI to install, e.g. "0.3.64"; ``saved_versions`` wants the
-        releases of packs that it was saved with. ``replace`` deletes one of yours that
+        ``comfyui`` is the release of ComfyUI to install, e.g. "0.3.64"; ``saved_versions`` wants
+        the releases of packs that it was saved with. ``replace`` deletes one of yours that
         has this name.
 
         Raises:

@@ -1,38 +1,20 @@
-"""The command line: ``comfynb lab | demo | run | backends | jobs | sandbox | store``."""
+"""The command line: ``comfynb lab | demo | run | backends | jobs | deploy | sandbox | store``."""
 
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from comfynb import __version__
-from comfynb.errors import ComfynbError, UsageError
+from comfynb.cli.common import sentences, store_option
+from comfynb.cli.deploy import deploy
+from comfynb.errors import UsageError
 
 __all__ = ["main"]
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    """Show our own errors as the sentence that they are, without a traceback."""
-    try:
-        yield
-    except ComfynbError as error:
-        raise click.ClickException(str(error)) from None
-
-
-store_option = click.option(
-    "--store",
-    envvar="COMFYNB_STORE",
-    default="comfynb.duckdb",
-    show_default=True,
-    help="The DuckDB file.",
-)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,16 +54,16 @@ def demo(folder: Path) -> None:
     from comfynb.tour import run_tour
 
     copy_notebooks(folder)
-    with _sentences():
+    with sentences():
         report = run_tour(folder)
     click.echo(report)
 
 
 def copy_notebooks(folder: Path) -> None:
     """Put the tour into ``folder``; a file that is there already stays as it is."""
-    source = Path(__file__).with_name("_notebooks")
+    source = Path(__file__).parent.with_name("_notebooks")
     if not source.is_dir():  # an editable install: the checkout's own folder
-        source = Path(__file__).parent.with_name("notebooks")
+        source = Path(__file__).parents[2] / "notebooks"
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(source.iterdir()):
         if file.suffix in {".ipynb", ".json", ".png"} and not (folder / file.name).exists():
@@ -111,7 +93,7 @@ def backends(  # noqa: PLR0917 - click hands them over by name
     """List the backends and how they are; add or remove one."""
     from comfynb.workbench import Workbench
 
-    with _sentences(), Workbench(store, resume=False) as workbench:
+    with sentences(), Workbench(store, resume=False) as workbench:
         if url is not None:
             workbench.backends.add(url, name=name, tags=tags, auth_env=auth_env)
         if remove is not None:
@@ -132,7 +114,7 @@ def run(
     """Run WORKFLOW (a JSON file, or a picture that carries one) and wait for its files."""
     from comfynb.workbench import Workbench
 
-    with _sentences(), Workbench(store, resume=False) as workbench:
+    with sentences(), Workbench(store, resume=False) as workbench:
         if url is not None:
             backend = workbench.backends.add(url).name
         workbench.check_backends().wait()
@@ -168,7 +150,7 @@ def jobs(store: str, n: int, status: str | None) -> None:
     """List the newest jobs."""
     from comfynb.workbench import Workbench
 
-    with _sentences(), Workbench(store, resume=False) as workbench:
+    with sentences(), Workbench(store, resume=False) as workbench:
         click.echo(repr(workbench.jobs.last(n, status=status)))
 
 
@@ -188,7 +170,7 @@ def check(store: str) -> None:
 
     if not Path(store).exists():
         raise click.ClickException(f"There is no store at {store}.")
-    with _sentences():
+    with sentences():
         opened = open_store(store)
         try:
             findings = opened.check().result()
@@ -215,5 +197,4 @@ def sandbox(arguments: tuple[str, ...]) -> None:
     raise SystemExit(serve(list(arguments)))
 
 
-if __name__ == "__main__":
-    main()
+main.add_command(deploy)

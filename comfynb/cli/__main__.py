@@ -1,0 +1,5 @@
+"""``python -m comfynb.cli``: the same as the program ``comfynb``."""
+
+from comfynb.cli import main
+
+main()
