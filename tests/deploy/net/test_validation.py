@@ -54,9 +54,13 @@ async def server(world: Any) -> Server:
     return made
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    made = open_store(tmp_path / "lab.duckdb", label="tests")
+@pytest.fixture(params=["duckdb"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """A store; tests that go to both databases ask for the other one, too."""
+    place: str | Path = tmp_path / "lab.duckdb"
+    if request.param == "postgres":
+        place = request.getfixturevalue("postgres_server").new()
+    made = open_store(place, label="tests")
     yield made
     await made.close()
 
@@ -90,6 +94,7 @@ async def rows(store: Store) -> dict[str, UrlValidation]:
     return {row.url.removeprefix(f"{HERE}/"): row for row in await store.find(UrlValidation)}
 
 
+@pytest.mark.parametrize("store", ["duckdb", "postgres"], indirect=True)
 async def test_every_url_gets_a_row_with_its_class(
     store: Store, runner: SyncRunner, server: Server
 ) -> None:
@@ -188,6 +193,7 @@ async def test_what_was_looked_at_a_short_while_ago_is_not_asked_again(
     assert {row.id for row in second.values()} == {row.id for row in first.values()}
 
 
+@pytest.mark.parametrize("store", ["duckdb", "postgres"], indirect=True)
 async def test_rate_limited_never_means_dead(
     store: Store, runner: SyncRunner, server: Server
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,15 @@ def store(one_store: Store) -> Store:
     """Opening a store takes its time, so the tests share one, without tokens at their start."""
     one_store.transact(lambda tx: tx.execute("delete from api_tokens")).result(60)
     return one_store
+
+
+@pytest.fixture
+def postgres_store(postgres_server: Any) -> Iterator[Store]:
+    """The other database."""
+    made = open_store(postgres_server.new(), label="tests")
+    made.put(User(id="ada", email="ada@example.org")).result(60)
+    yield made
+    made.close().result(60)
 
 
 @pytest.fixture

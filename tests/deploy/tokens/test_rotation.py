@@ -122,6 +122,22 @@ async def test_a_row_that_cannot_be_read_stops_it_before_anything_is_changed(
     assert (folder / "tokens.json").read_bytes() == content
 
 
+async def test_on_a_database_server_too(postgres_store: Store, folder: Path) -> None:
+    keys = KeyStore(environ={}, file=KeyFile(folder), use_keyring=False)
+    vault = TokenVault(postgres_store, "ada", keys=keys, environ={})
+    info = await vault.add("mine", Service.HUGGINGFACE, "hugging-face-token")
+    assert vault.secret_for("huggingface.co") == "hugging-face-token"
+    row = await postgres_store.get(ApiToken, info.id)
+    assert row is not None
+    assert row.lastUsed is not None
+    done = await vault.rotate(forget=True)
+    assert (done.rows, await key_ids(postgres_store)) == (1, {done.key_id})
+    assert vault.secret_for("huggingface.co") == "hugging-face-token"
+    assert info.id is not None
+    await vault.remove(info.id)
+    assert await vault.tokens() == []
+
+
 PROGRAM = """
 import asyncio, json, os, signal, sys
 from pathlib import Path
