@@ -378,8 +378,8 @@ async def test_a_huge_answer_is_cut_off(world: Any) -> None:
 async def test_a_bomb_is_not_unpacked(world: Any) -> None:
     pack = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)
     zeros = bytes(2**20)
-    bomb = b"".join(pack.compress(zeros) for _ in range(100)) + pack.flush()
-    assert len(bomb) < 200_000
+    bomb = b"".join(pack.compress(zeros) for _ in range(40)) + pack.flush()
+    assert len(bomb) < 100_000
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
