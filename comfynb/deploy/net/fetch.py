@@ -171,7 +171,7 @@ class Fetcher:
         """
         self.policy.check(url)
         place = Path(path)
-        partial = await on_disk(place, Partial.open, place, resume)
+        partial = await _opened_part(place, resume=resume)
         try:
             done = await self._download(url, partial, max_bytes, progress)
             if sha256 is not None and done.sha256 != sha256.lower():
@@ -256,6 +256,21 @@ class Fetcher:
 
     def __repr__(self) -> str:
         return f"<Fetcher {'open' if self._session is not None else 'closed'}>"
+
+
+async def _opened_part(place: Path, *, resume: bool) -> Partial:
+    """Open a part; where this is cancelled meanwhile, it is closed as soon as it is open."""
+    opening = asyncio.ensure_future(on_disk(place, Partial.open, place, resume))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_part)
+        raise
+
+
+def _close_part(opening: "asyncio.Future[Partial]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _with(url: str, params: Params | None) -> str:

@@ -5,12 +5,14 @@ import contextlib
 import hashlib
 import json
 import resource
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from comfynb.deploy.net.download import Partial
 from comfynb.errors import FetchError
 
 URL = "https://models.example/file.safetensors"
@@ -376,6 +378,35 @@ async def test_a_cancelled_download_can_be_resumed(world: Any, place: Path) -> N
         assert place.name not in left_in(place)
         done = await fetcher.download(URL, place)
     assert (done.sha256, done.resumed_from) == (SHA, 200_000)
+
+
+async def test_who_gives_up_while_the_file_is_opened_leaves_it_to_the_next(
+    world: Any, files: Files, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening, go_on = threading.Event(), threading.Event()
+    real, made = Partial.open, []
+
+    def slow(path: Path, resume: bool) -> Partial:
+        opening.set()
+        go_on.wait(20)
+        made.append(real(path, resume))
+        return made[0]
+
+    async with world.fetcher() as fetcher:
+        with monkeypatch.context() as patch:
+            patch.setattr(Partial, "open", slow)
+            task = asyncio.ensure_future(fetcher.download(URL, place))
+            await asyncio.to_thread(opening.wait, 20)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            go_on.set()
+        for _ in range(2000):
+            if made and made[0].file.closed:
+                break
+            await asyncio.sleep(0.01)
+        assert left_in(place) == []
+        assert (await fetcher.download(URL, place)).sha256 == SHA
 
 
 async def test_a_link_in_the_place_of_the_part_is_not_followed(
