@@ -3,11 +3,11 @@
 # ruff: noqa: N815 - fields that are the models' have the models' names
 
 import json
+from importlib import metadata
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, model_validator
 
-from comfynb import __version__
 from comfynb.deploy.catalogue import model_url, repository
 from comfynb.deploy.service.contents import DeploymentContents
 from comfynb.deploy.service.environment import check_environment, check_no_secrets
@@ -126,7 +126,7 @@ class Bundle(_Part):
 
     format: Literal["comfynb-deployment"] = "comfynb-deployment"
     version: Literal[1] = 1
-    made_with: Short = f"comfynb {__version__}"
+    made_with: Short = f"comfynb {metadata.version('comfynb')}"
     name: Short
     description: Text | None = None
     scriptType: Short = "runpod"

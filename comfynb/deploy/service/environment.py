@@ -48,13 +48,13 @@ def check_environment(variables: Mapping[str, str], *, risky: bool = False) -> N
     for name, value in variables.items():
         if looks_secret(name, value):
             raise InvalidValue(
-                f"{name:.80} looks like a secret, and variables are stored and written into "
+                f"{name!r:.80} looks like a secret, and variables are stored and written into "
                 "scripts as they are: wb.tokens.add() keeps tokens, and scripts take HF_TOKEN and "
                 "CIVITAI_TOKEN from the machine's own environment."
             )
         if not risky and (name in _RISKY or name.startswith(_RISKY_PREFIXES)):
             raise InvalidValue(
-                f"{name:.80} changes which programs and libraries a machine runs: "
+                f"{name!r:.80} changes which programs and libraries a machine runs: "
                 "set it with risky=True if that is meant."
             )
 
@@ -68,8 +68,8 @@ def check_no_secrets(settings: Mapping[str, Any]) -> None:
     for path, value in _leaves(settings):
         if looks_secret(path.rpartition(".")[2], value):
             raise InvalidValue(
-                f"{path:.80} looks like a secret, and settings are stored and shared as they are: "
-                "leave it out."
+                f"{path!r:.80} looks like a secret, and settings are stored and shared as they "
+                "are: leave it out."
             )
 
 

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from comfynb import __version__
 from comfynb.deploy.people import Person
 from comfynb.deploy.service.command import Command, Run, handler_of
 from comfynb.deploy.service.parts import Parts
@@ -20,10 +19,7 @@ R = TypeVar("R")
 
 def client_name() -> str:
     """Return what is kept as ``userAgent``: programs and their versions, nothing of a person."""
-    try:
-        return f"comfynb/{__version__} ipykernel/{metadata.version('ipykernel')}"
-    except metadata.PackageNotFoundError:
-        return f"comfynb/{__version__}"
+    return " ".join(f"{name}/{metadata.version(name)}" for name in ("comfynb", "ipykernel"))
 
 
 class DeployService:
