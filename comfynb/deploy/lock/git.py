@@ -1,5 +1,6 @@
 """Asks git repositories for commits and for single files, and runs nothing that lies in them."""
 
+import asyncio
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -218,8 +219,8 @@ class Checkout:
         return done.out.decode("utf-8-sig", "replace")
 
     async def _fetch(self) -> None:
-        await self._run("init", "--quiet", "--bare", ".")
-        await self._run("remote", "add", "origin", "--", self._url)
+        assert self._folder is not None
+        await asyncio.to_thread(_make_bare, Path(self._folder.name))
         await self._run(
             *("fetch", "--quiet", "--depth", "1", "--no-tags", "--filter=blob:none"),
             *("--no-recurse-submodules", "origin", "--", self._commit),
@@ -234,12 +235,25 @@ class Checkout:
     async def _run(self, *arguments: str) -> Finished:
         assert self._folder is not None
         what = _what(self._url)
-        done = await self._git.run(Path(self._folder.name), self._url, *arguments)
+        remote = ("-c", f"remote.origin.url={self._url}")
+        done = await self._git.run(Path(self._folder.name), self._url, *remote, *arguments)
         if done.code:
             raise DeploymentError(
                 f"Commit {self._commit[:12]} of {what} cannot be read: {_why(done.error)}."
             )
         return done
+
+
+def _make_bare(place: Path) -> None:
+    """Make an empty repository that fetches what it lacks from its one remote."""
+    for folder in ("objects", "refs"):
+        (place / folder).mkdir()
+    (place / "HEAD").write_text("ref: refs/heads/none\n")
+    (place / "config").write_text(
+        "[core]\n\trepositoryformatversion = 1\n\tbare = true\n"
+        "[extensions]\n\tpartialClone = origin\n"
+        '[remote "origin"]\n\tpromisor = true\n\tpartialclonefilter = blob:none\n'
+    )
 
 
 def _is_commit(text: str) -> bool:

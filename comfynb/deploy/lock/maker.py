@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -23,10 +23,13 @@ from comfynb.deploy.lock.text import lock_sha256, ordered
 from comfynb.deploy.lock.uv import Unsolvable, Uv, pinned
 from comfynb.deploy.net import Fetcher
 from comfynb.deploy.resolve import folder_problem
-from comfynb.deploy.service.contents import ChosenModel, ChosenNode, DeploymentContents
 from comfynb.errors import DeploymentError, NotFound
 from comfynb.models import Lock, explain, utcnow
 from comfynb.models.lock import LockedPackage, LockedPython, LockedRequirement
+
+if TYPE_CHECKING:
+    # A service makes locks through a maker that it is given: neither needs the other to be there.
+    from comfynb.deploy.service.contents import ChosenModel, ChosenNode, DeploymentContents
 
 __all__ = ["LockOptions", "lock_maker", "make_lock"]
 
@@ -61,7 +64,7 @@ class LockOptions:
 
 
 async def make_lock(
-    contents: DeploymentContents,
+    contents: "DeploymentContents",
     catalogue: Catalogue,
     fetcher: Fetcher,
     *,
@@ -82,13 +85,13 @@ def lock_maker(
     catalogue: Catalogue,
     open_fetcher: Callable[[], Fetcher],
     options: LockOptions | None = None,
-) -> Callable[[DeploymentContents, Lock | None], Awaitable[LockReport]]:
+) -> Callable[["DeploymentContents", Lock | None], Awaitable[LockReport]]:
     """A :data:`~comfynb.deploy.service.parts.LockMaker`: :func:`make_lock` with all but contents.
 
     ``open_fetcher`` makes a fetcher for each lock, which is closed afterwards.
     """
 
-    async def make(contents: DeploymentContents, former: Lock | None) -> LockReport:
+    async def make(contents: "DeploymentContents", former: Lock | None) -> LockReport:
         async with open_fetcher() as fetcher:
             return await make_lock(contents, catalogue, fetcher, former=former, options=options)
 
@@ -98,7 +101,7 @@ def lock_maker(
 class _Making:
     def __init__(
         self,
-        contents: DeploymentContents,
+        contents: "DeploymentContents",
         catalogue: Catalogue,
         fetcher: Fetcher,
         former: Lock | None,
@@ -194,7 +197,7 @@ class _Making:
             former=None if self._options.renews("ComfyUI") else former,
         )
 
-    async def _pack(self, chosen: ChosenNode) -> PinnedPack | None:
+    async def _pack(self, chosen: "ChosenNode") -> PinnedPack | None:
         if chosen.node.installType == CORE:
             return None
         known: KnownNode = await self._catalogue.node(chosen.node.id)
@@ -207,7 +210,7 @@ class _Making:
             upgrade=self._options.renews(known.node.name),
         )
 
-    async def _model(self, chosen: ChosenModel) -> PinnedModel:
+    async def _model(self, chosen: "ChosenModel") -> PinnedModel:
         known = await self._catalogue.model(chosen.model.id)
         return await pin_model(
             known,
@@ -245,8 +248,13 @@ class _Making:
         return answer, "uv"
 
     def _uv(self) -> Uv:
-        given = self._options.uv or Uv(torch_backend=self._wishes.backend)
-        return replace(given, python=self._wishes.python, index=self._wishes.index or given.index)
+        given, wishes = self._options.uv or Uv(), self._wishes
+        return replace(
+            given,
+            python=wishes.python,
+            index=wishes.index or given.index,
+            torch_backend=given.torch_backend or wishes.backend,
+        )
 
     # Telling -------------------------------------------------------------------------------------
 
@@ -308,7 +316,7 @@ class _Making:
         python = LockedPython(
             version=wishes.python,
             cuda=wishes.cuda,
-            index=wishes.index,
+            index=self._uv().index,
             torch_index=wishes.torch_index,
             requirements=list(requirements),
         )

@@ -28,6 +28,13 @@ _OPENCV: Final = frozenset(
 )
 
 
+# Releases that were published by thieves of the account, and are known for it.
+_COMPROMISED: Final = {
+    "num2words": {"0.5.15"},
+    "ultralytics": {"8.3.41", "8.3.42", "8.3.45", "8.3.46"},
+}
+
+
 def pack_risks(pack: PinnedPack, now: datetime) -> list[Risk]:
     """Name what is risky about a node pack, which runs its code on the machine in any case."""
     node, facts, locked = pack.node, pack.known.facts, pack.locked
@@ -112,6 +119,11 @@ def python_risks(requirements: Sequence[LockedRequirement]) -> list[Risk]:
         Risk("medium", "no hash", one.name, "the package index gives no hash for it.")
         for one in requirements
         if not one.hashes
+    ]
+    found += [
+        Risk("high", "compromised", one.name, f"release {one.version} is known to hold malware.")
+        for one in requirements
+        if one.version in _COMPROMISED.get(one.name, ())
     ]
     opencv = [one for one in requirements if one.name in _OPENCV]
     if len(opencv) > 1:

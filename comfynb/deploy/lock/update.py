@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
@@ -10,8 +11,11 @@ from comfynb.deploy.lock.diff import Change, LockDiff, diff_locks
 from comfynb.deploy.lock.maker import LockOptions, make_lock
 from comfynb.deploy.lock.report import LockReport
 from comfynb.deploy.net import Fetcher
-from comfynb.deploy.service.contents import DeploymentContents
 from comfynb.models import Lock
+
+if TYPE_CHECKING:
+    # A service makes locks through a maker that it is given: neither needs the other to be there.
+    from comfynb.deploy.service.contents import DeploymentContents
 
 __all__ = ["LockUpdate", "explain_changes", "update_lock"]
 
@@ -34,7 +38,7 @@ class LockUpdate:
 
 async def update_lock(
     former: Lock,
-    contents: DeploymentContents,
+    contents: "DeploymentContents",
     catalogue: Catalogue,
     fetcher: Fetcher,
     *,

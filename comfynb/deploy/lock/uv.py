@@ -1,5 +1,6 @@
 """Resolves requirements together with ``uv pip compile``, which runs nothing of the packages."""
 
+import os
 import re
 import sys
 import tempfile
@@ -87,7 +88,7 @@ class Uv:
             done = await run_program(
                 [self.program, *self._arguments(place, hashes=hashes)],
                 cwd=place,
-                environment=plain_environment(HOME=folder, **self._cache(place)),
+                environment=plain_environment(HOME=folder, **_proxies(), **self._cache(place)),
                 seconds=self.timeout,
                 what="uv",
             )
@@ -125,6 +126,12 @@ class Uv:
         for path in sorted(place.glob("c*.txt")):
             found += ["--constraints", path.name]
         return [*found, "--", *(path.name for path in sorted(place.glob("p*.txt")))]
+
+
+def _proxies() -> dict[str, str]:
+    """The way to an index in networks that have only one; uv has no checks of ours to go around."""
+    names = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def _write(place: Path, wanted: Sequence[Wanted], former: Mapping[str, str]) -> dict[str, str]:

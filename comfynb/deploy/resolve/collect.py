@@ -113,7 +113,7 @@ class _Collector:
         prompt = convert(data, self._info).prompt if self._info is not None else {}
         overall = read_declared(walked.declared, self._problems)
         for item in walked.nodes:
-            self._ui_node(item, prompt.get(item.path), overall)
+            self._ui_node(item, prompt, overall)
         mentioned = {mention.filename for mention in self._models}
         for entry in overall:
             if split_name(entry.name)[1] not in mentioned:
@@ -122,9 +122,9 @@ class _Collector:
         return self._needs()
 
     def _ui_node(
-        self, item: WalkedNode, sent: Mapping[str, Any] | None, overall: list[Declared]
+        self, item: WalkedNode, prompt: Mapping[str, Any], overall: list[Declared]
     ) -> None:
-        node = item.node
+        node, sent = item.node, prompt.get(item.path)
         if is_virtual(node, known=self._info is not None and node.type in self._info):
             self._front_end[node.type] += 1
             return
@@ -133,7 +133,9 @@ class _Collector:
             return
         self._classes[not item.active].add(place, _hint(node.properties))
         if sent is not None and self._info is not None and node.type in self._info:
-            found = list(found_in_inputs(node.type, sent["inputs"], self._info, self._lists))
+            found = list(
+                found_in_inputs(node.type, sent["inputs"], self._info, self._lists, prompt)
+            )
         else:
             found = list(found_in_saved(node, item.set))
         declared = read_declared(node.properties.get("models"), self._problems)
@@ -141,17 +143,23 @@ class _Collector:
             found = [Found(entry.name, "", entry.folder, "metadata") for entry in declared]
         for one in found:
             self._mention(one, place, item.active and one.on, [*declared, *overall])
-        self._built_in(place, item)
+        if item.active:
+            values = item.node.values
+            self._beyond_files(place, values[:1] if isinstance(values, list) else [])
 
-    def _built_in(self, place: Place, item: WalkedNode) -> None:
-        """Small VAEs are made of two files each, which no list of choices names."""
-        if place.class_type == "VAELoader" and isinstance(item.node.values, list) and item.active:
-            for value in item.node.values[:1]:
-                if value in _BUILT_IN_VAES:
-                    self._problem(
-                        f"VAELoader {value!r} needs {value}_encoder and {value}_decoder in "
-                        "models/vae_approx: the workflow does not say which files those are."
-                    )
+    def _beyond_files(self, place: Place, values: Iterable[Any]) -> None:
+        """Say what a loader wants that is no single file."""
+        for value in values:
+            if place.class_type == "VAELoader" and value in _BUILT_IN_VAES:
+                self._problem(
+                    f"VAELoader {value!r} needs {value}_encoder and {value}_decoder in "
+                    "models/vae_approx: the workflow does not say which files those are."
+                )
+            elif place.class_type == "DiffusersLoader" and isinstance(value, str) and value:
+                self._problem(
+                    f"DiffusersLoader wants the folder {value!r:.80} in models/diffusers: which "
+                    "files belong in it is not known."
+                )
 
     def api(self, prompt: Mapping[str, Any]) -> Needs:
         nowhere = Graph("", "")
@@ -171,8 +179,10 @@ class _Collector:
                 continue
             self._classes[0].add(place, None)
             given = inputs if isinstance(inputs, Mapping) else {}
-            for one in found_in_inputs(class_type, given, self._info, self._lists):
+            for one in found_in_inputs(class_type, given, self._info, self._lists, prompt):
                 self._mention(one, place, one.on, [])
+            named = (given.get(name) for name in ("vae_name", "model_path"))
+            self._beyond_files(place, [value for value in named if isinstance(value, str)])
         return self._needs()
 
     # Together ----------------------------------------------------------------------------------

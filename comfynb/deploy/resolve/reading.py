@@ -7,6 +7,7 @@ from typing import Any
 
 from comfynb.comfy.convert.model import Node
 from comfynb.comfy.declared import declared_inputs
+from comfynb.comfy.graph import is_link
 from comfynb.comfy.object_info import InputSpec, ObjectInfo
 from comfynb.deploy.resolve.folders import canonical_folder, folder_problem, is_model_file
 from comfynb.deploy.resolve.loaders import (
@@ -98,14 +99,20 @@ def found_in_inputs(
     inputs: Mapping[str, Any],
     info: ObjectInfo | None = None,
     folders: Mapping[frozenset[str], str] | None = None,
+    sources: Mapping[str, Any] | None = None,
 ) -> Iterator[Found]:
     """Find model names among a prompt node's inputs.
 
     ``info`` is a server's description of its classes, ``folders`` the folder of each list of
-    choices that one of its loaders offers.
+    choices that one of its loaders offers. ``sources`` is the whole prompt: a name may come from
+    another node.
     """
     node_class = info.node(class_type) if info is not None else None
     known = {loader.input: loader.folder for loader in LOADERS.get(class_type, ())}
+    for name, folder in known.items():
+        value = inputs.get(name)
+        if sources is not None and is_link(value):
+            yield from _from_source(sources.get(str(value[0])), name, folder)
     specs = declared_inputs(node_class, inputs) if node_class is not None else None
     for name, value in inputs.items():
         if isinstance(value, Mapping):
@@ -119,6 +126,14 @@ def found_in_inputs(
                 yield _by_list(name, value, specs[name], folders or {})
         elif not known and not takes_text(class_type) and may_name_a_model(name):
             yield _by_name(name, value)
+
+
+def _from_source(source: object, name: str, folder: str) -> Iterator[Found]:
+    """The name that another node hands to a loader, where that node holds just one."""
+    inputs = source.get("inputs") if isinstance(source, Mapping) else None
+    values = [v for v in inputs.values() if is_model_file(v)] if isinstance(inputs, Mapping) else []
+    if len(values) == 1:
+        yield Found(values[0], name, folder, "loader")
 
 
 def _chooses_models(spec: InputSpec | None) -> bool:
@@ -159,7 +174,7 @@ def found_in_saved(node: Node, given: Mapping[str, Any]) -> Iterator[Found]:
     if loaders is not None:
         for loader in loaders:
             value = values[loader.place] if loader.place < len(values) else None
-            value = given.get(loader.input, value)
+            value = _fed(node, loader.input, given.get(loader.input, value))
             if is_model_file(value):
                 yield Found(value, loader.input, loader.folder, "loader")
         return
@@ -176,6 +191,19 @@ def found_in_saved(node: Node, given: Mapping[str, Any]) -> Iterator[Found]:
             if type_ not in {"", "COMBO", "*"} or not may_name_a_model(name):
                 continue
             yield _by_name(name, value)
+
+
+def _fed(node: Node, name: str, saved: Any) -> Any:
+    """What another node of the same graph hands to an input; the saved value where none does."""
+    link = next((s.link for s in node.inputs if s.link and name in {s.widget, s.name}), None)
+    arriving = node.graph.links.get(link) if link is not None else None
+    source = node.graph.nodes.get(arriving.origin) if arriving is not None else None
+    if source is None:
+        return saved
+    values = source.values if isinstance(source.values, list) else []
+    names = [value for value in values if is_model_file(value)]
+    # What a widget keeps while a link feeds it is of the time before; who cannot be read is left.
+    return names[0] if len(names) == 1 else saved
 
 
 def _names(node: Node, values: list[Any]) -> list[tuple[str, str]] | None:

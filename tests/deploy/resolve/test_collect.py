@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comfynb.deploy.resolve import ModelNeed, Needs, needs_of
@@ -18,7 +18,7 @@ def node(node_id: int, type_: str, values: Any = None, **more: Any) -> dict[str,
 
 
 def ui(*nodes: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"nodes": list(nodes), "links": [], **more}
+    return {"nodes": list(nodes), "links": []} | more
 
 
 def declared(name: str, **more: Any) -> dict[str, Any]:
@@ -285,9 +285,33 @@ def test_packs_are_named_by_their_nodes() -> None:
     assert (hint.cnr_id, hint.ver, hint.aux_id) == ("some-pack", "1.2.0", None)
 
 
-def test_built_in_vaes_are_said() -> None:
-    needs = needs_of(ui(node(1, "VAELoader", ["taesd"])))
-    assert "models/vae_approx" in needs.problems[0]
+def test_what_is_no_single_file_is_said() -> None:
+    vae, folder = {"vae_name": "taesd"}, {"model_path": "sdxl"}
+    for needs in (
+        needs_of(ui(node(1, "VAELoader", ["taesd"]), node(2, "DiffusersLoader", ["sdxl"]))),
+        needs_of(
+            {
+                "1": {"class_type": "VAELoader", "inputs": vae},
+                "2": {"class_type": "DiffusersLoader", "inputs": folder},
+            }
+        ),
+    ):
+        assert needs.models == ()
+        assert "models/vae_approx" in needs.problems[0]
+        assert "models/diffusers" in needs.problems[1]
+
+
+def test_a_name_may_come_from_another_node() -> None:
+    slot = {"name": "ckpt_name", "type": "COMBO", "widget": {"name": "ckpt_name"}, "link": 3}
+    loader = node(1, "CheckpointLoaderSimple", ["stale.safetensors"], inputs=[slot])
+    primitive = node(2, "PrimitiveNode", ["real.safetensors", "fixed"])
+    saved = ui(loader, primitive, links=[[3, 2, 0, 1, 0, "COMBO"]])
+    assert paths(needs_of(saved)) == ["checkpoints/real.safetensors"]
+    prompt = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": ["2", 0]}},
+        "2": {"class_type": "PrimitiveString", "inputs": {"value": "real.safetensors"}},
+    }
+    assert paths(needs_of(prompt)) == ["checkpoints/real.safetensors"]
 
 
 def test_what_is_no_workflow_is_refused() -> None:
@@ -318,6 +342,7 @@ _NODES = st.fixed_dictionaries(
 )
 
 
+@settings(max_examples=60)
 @given(st.lists(_NODES, max_size=5), _VALUES, _VALUES, st.lists(_NODES, max_size=3))
 def test_any_file_is_read(nodes: Any, models: Any, groups: Any, inner: Any) -> None:
     workflow = {
