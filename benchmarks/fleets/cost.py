@@ -9,6 +9,8 @@ __all__ = ["cost"]
 
 COSTS = {"LabLoader": 0.5, "LabLora": 0.1, "LabEncode": 0.1, "LabSampler": 0.1}
 SIZES = [(4, 100), (4, 1_000), (4, 20_000), (50, 20_000), (200, 20_000)]
+TOGETHER = 10_000
+"""Points of one measurement, at least."""
 FLAT = 1.2
 """No size may cost more than so many times what another one does."""
 
@@ -47,10 +49,10 @@ def cost(sizes: list[tuple[int, int]] = SIZES, rounds: int = 3) -> bool:
     best: dict[tuple[int, int], float] = {}
     for _ in range(rounds):
         for backends, count in sizes:
-            # Small ones are over in no time, and measured as often as it takes.
-            for _ in range(max(1, 2_000 // count)):
-                found = once(backends, count)
-                best[backends, count] = min(found, best.get((backends, count), found))
+            # All measurements are about as long: the best of many short ones would be better.
+            times = max(1, TOGETHER // count)
+            found = sum(once(backends, count) for _ in range(times)) / times
+            best[backends, count] = min(found, best.get((backends, count), found))
     print("microseconds of processor time for each point (the scheduler alone, best of several)")
     print("  backends   points      us   to the first")
     first = best[sizes[0]]

@@ -109,6 +109,9 @@ class Home(Protocol):
     def timed(self, seconds: float) -> None:
         """A prompt ran for so long, as far as the websocket told."""
 
+    def reacted(self, seconds: float) -> None:
+        """It took so long to notice that a prompt had ended, and to bring the next one."""
+
     def ended(self, flight: Flight, seconds: float | None) -> None:
         """The backend is free again for another prompt; this one ran for ``seconds``, and well,
         or came to nothing (None)."""
@@ -155,6 +158,8 @@ class Courier:
         self._heard = time.monotonic()
         self._told = 0.0
         """When the websocket last said something about a prompt of ours: then it is not deaf."""
+        self._noticing = 0.0
+        """Seconds from when we heard that a prompt had ended until we had its outcome, lately."""
         self._orphans: set[str] = set()
         self._helpers: set[asyncio.Task[None]] = set()
         self._downloads = asyncio.Semaphore(PARALLEL)
@@ -248,7 +253,7 @@ class Courier:
         """Settle ``flight`` as lost although the backend may still have it."""
         self._orphans.add(flight.prompt_id)
         self._spawn(
-            self._settle(flight, Outcome(PromptStatus.LOST, error_class="lost", error_message=why))
+            self._settle(flight, Outcome(PromptStatus.LOST, error_class="away", error_message=why))
         )
 
     async def run(self) -> None:
@@ -369,6 +374,7 @@ class Courier:
         crash_point("prompt posted")
         flight.heard_at = time.monotonic()
         if flight.state is PromptStatus.SENDING:
+            self._home.reacted(self._noticing + flight.heard_at - flight.sent_at)
             flight.state = PromptStatus.QUEUED
             live = flight.task.live
             live.queue_position = len(self._flights) - 1
@@ -697,6 +703,8 @@ class Courier:
         if self._flights.pop(flight.prompt_id, None) is None:
             return
         crash_point("entry found")
+        if flight.hinted:
+            self._noticing += 0.25 * (time.monotonic() - flight.heard_at - self._noticing)
         self._bringing[flight.prompt_id] = flight
         ran_for = _duration(entry)
         seconds = ran_for.total_seconds() if ran_for is not None else None

@@ -28,7 +28,8 @@ class Depth:
         self._reactions: deque[float] = deque(maxlen=LATEST)
         self._filling = True
         self.typical: float | None = None
-        """Seconds that prompts took lately (the median); None if none did."""
+        """Seconds that prompts took lately (the median; of two the shorter, since the first one
+        loads); None if none did."""
         self.prefetch = 1
         """How many prompts may wait behind the running ones."""
 
@@ -38,7 +39,7 @@ class Depth:
     def took(self, seconds: float) -> None:
         """A prompt ran for so long."""
         self._durations.append(seconds)
-        self.typical = sorted(self._durations)[len(self._durations) // 2]
+        self.typical = sorted(self._durations)[(len(self._durations) - 1) // 2]
         self._count()
 
     def reacted(self, seconds: float) -> None:
@@ -49,9 +50,11 @@ class Depth:
     def _count(self) -> None:
         if self.typical is None:
             return
-        # The slowest but one: a hiccup is no reason, and the first one opened the connection.
-        slow = sorted(self._reactions)[-2] if len(self._reactions) > 1 else 0.0
-        seconds = max(SECONDS, min(LONGEST, REACTIONS * slow))
+        slow = sorted(self._reactions)
+        if len(slow) > 2:
+            slow.pop()  # a hiccup is no reason
+        reaction = slow[-1] if slow else 0.0
+        seconds = max(SECONDS, min(LONGEST, REACTIONS * reaction))
         self.prefetch = max(1, min(MOST, round(seconds / max(self.typical, 0.001))))
 
     def room(self, slots: int, out: int) -> int:

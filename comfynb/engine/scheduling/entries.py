@@ -17,10 +17,22 @@ __all__ = ["Book", "Entry"]
 class Entry:
     """One task, from when it waits until it has ended."""
 
-    __slots__ = ("estimate", "family", "kind", "leaf", "reading", "seat", "task", "warm")
+    __slots__ = (
+        "arrival",
+        "estimate",
+        "family",
+        "kind",
+        "leaf",
+        "reading",
+        "seat",
+        "task",
+        "warm",
+    )
 
-    def __init__(self, task: NodeTask, reading: Reading, kind: int) -> None:
+    def __init__(self, task: NodeTask, reading: Reading, kind: int, arrival: int) -> None:
         self.task = task
+        self.arrival = arrival
+        """Runs by themselves go in this order."""
         self.reading = reading
         self.kind = kind
         """The number of its requirements."""
@@ -115,6 +127,10 @@ class Book:
         if self.given.pop(id(entry.task), None) is not None:
             self.begun = now
             self.free_at = now + self.backlog(now)
+
+    def points_behind(self) -> list[Entry]:
+        """Points of sweeps that it has not begun, as far as is known."""
+        return [e for e in list(self.given.values())[self.slots :] if e.task.group is not None]
 
     def head(self, now: float) -> float:
         """Seconds until one of the prompts that it runs has ended."""

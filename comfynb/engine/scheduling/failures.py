@@ -59,7 +59,9 @@ def judge(
             return Verdict(Step.AGAIN, counts=False, against=False)
         if attempts >= MAX_ATTEMPTS:
             return Verdict(Step.END, against=True)
-        return Verdict(Step.AGAIN, delay=RETRY * 2 ** (attempts - 1), against=not recalled)
+        # Who waited for a server that stayed away has waited enough: others go on at once.
+        delay = 0.0 if error_class == "away" else RETRY * 2 ** (attempts - 1)
+        return Verdict(Step.AGAIN, delay=delay, against=not recalled)
     if state is not PromptStatus.FAILED:
         return Verdict(Step.END)
     if error_class == "refused":

@@ -156,6 +156,12 @@ class Group:
         """How many tasks wait."""
         return self.branch.count + sum(len(f._new) for f in self.unsorted)  # noqa: SLF001
 
+    @property
+    def kinds(self) -> set[int]:
+        """The kinds of requirements of the tasks that wait."""
+        new = {entry.kind for family in self.unsorted for entry, _ in family._new}  # noqa: SLF001
+        return {*self.branch.kinds, *new}
+
     def charge(self, seconds: float) -> None:
         """It has had so much of a backend's time (or has not, after all)."""
         self.used += seconds / self.weight

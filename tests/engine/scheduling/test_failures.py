@@ -34,6 +34,13 @@ def test_what_was_lost_is_sent_again_a_few_times_and_later_each_time():
     assert judge(LOST, "lost", attempts=MAX_ATTEMPTS).step is Step.END
 
 
+def test_what_waited_for_a_backend_that_stayed_away_goes_elsewhere_at_once():
+    verdict = judge(LOST, "away", attempts=1)
+    assert (verdict.step, verdict.delay) == (Step.AGAIN, 0)
+    assert verdict.counts
+    assert judge(LOST, "away", attempts=MAX_ATTEMPTS).step is Step.END
+
+
 @pytest.mark.parametrize("kind", ["lost", "recalled"])
 def test_what_never_left_costs_no_attempt_and_no_blame(kind):
     verdict = judge(LOST, kind, attempts=MAX_ATTEMPTS, not_sent=True)
