@@ -131,7 +131,7 @@ class _Collector:
         place = Place(item.path, node.title, node.type)
         if not self._class_is_sound(place):
             return
-        self._classes[not item.active].add(place, _hint(node.properties))
+        self._classes[not item.sent].add(place, _hint(node.properties))
         if sent is not None and self._info is not None and node.type in self._info:
             found = list(
                 found_in_inputs(node.type, sent["inputs"], self._info, self._lists, prompt)

@@ -75,7 +75,11 @@ class ModelNeed:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a workflow needs. What only muted or bypassed nodes want is counted apart."""
+    """What a workflow needs. What only muted or bypassed nodes want is counted apart.
+
+    Front-ends send what lies in muted and bypassed instances that are themselves within a subgraph,
+    and servers refuse unknown classes there too: those classes are needed, their models are not.
+    """
 
     kind: Literal["ui", "api"]
     classes: tuple[ClassNeed, ...] = ()

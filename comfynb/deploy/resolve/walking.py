@@ -25,11 +25,16 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 @dataclass(slots=True)
 class WalkedNode:
-    """A node on the way: ``set`` holds widget values that instances around it give."""
+    """A node on the way: ``set`` holds widget values that instances around it give.
+
+    A node is ``active`` if neither it nor an instance around it is muted or bypassed. Front-ends
+    send more: of muted and bypassed instances only those in the root graph stay closed.
+    """
 
     node: Node
     path: str
     active: bool
+    sent: bool
     set: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -52,6 +57,17 @@ def walk(data: Mapping[str, Any]) -> Walk:
     return _Walker(workflow, data).run()
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """Where a graph stands: its path, its instances' modes, and the values that they set in it."""
+
+    prefix: str = ""
+    active: bool = True
+    sent: bool = True
+    given: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    definitions: tuple[str, ...] = ()
+
+
 class _Walker:
     def __init__(self, workflow: Workflow, data: Mapping[str, Any]) -> None:
         self._workflow = workflow
@@ -65,17 +81,10 @@ class _Walker:
         for node_id, remark in self._workflow.remarks:
             where = f"Node {node_id:.40}: " if node_id else ""
             self._walk.problems.append(f"{where}{remark}.")
-        self._graph(self._workflow.root, "", True, {}, ())
+        self._graph(self._workflow.root, _Around())
         return self._walk
 
-    def _graph(
-        self,
-        graph: Graph,
-        prefix: str,
-        active: bool,
-        given: Mapping[str, Mapping[str, Any]],
-        around: tuple[str, ...],
-    ) -> None:
+    def _graph(self, graph: Graph, around: "_Around") -> None:
         for node in graph.nodes.values():
             self._visited += 1
             if self._visited > MOST_NODES:
@@ -83,20 +92,23 @@ class _Walker:
                     f"The workflow's subgraphs expand to more than {MOST_NODES} nodes: "
                     "it is damaged, or made to cause harm."
                 )
-            path = f"{prefix}{node.id}"
-            runs = active and node.runs
-            values = given.get(node.id, {})
+            path = f"{around.prefix}{node.id}"
+            runs = around.active and node.runs
+            values = around.given.get(node.id, {})
             definition = self._workflow.definition_of(node)
             if definition is not None:
-                if definition.id in around:
+                if definition.id in around.definitions:
                     self._problem(f"Subgraph {definition.name!r:.60} contains itself.")
                     continue
                 self._walk.declared += _items(node.properties.get("models")) if runs else []
                 inner = _passed_on(node, definition, values, self._workflow)
-                self._graph(definition, f"{path}:", runs, inner, (*around, definition.id))
+                opened = around.sent and (node.runs or bool(around.prefix))
+                definitions = (*around.definitions, definition.id)
+                self._graph(definition, _Around(f"{path}:", runs, opened, inner, definitions))
             elif (group := self._group_of(node)) is not None:
                 for index, inner_node in enumerate(group):
-                    self._add(inner_node, f"{path}:{index}", runs and inner_node.runs, {})
+                    sent = around.sent and node.runs and inner_node.runs
+                    self._add(inner_node, f"{path}:{index}", runs and inner_node.runs, sent, {})
             else:
                 if _UUID.fullmatch(node.type):
                     self._problem(
@@ -104,10 +116,12 @@ class _Walker:
                         "define: what it needs cannot be known."
                     )
                     continue
-                self._add(node, path, runs, values)
+                self._add(node, path, runs, around.sent and node.runs, values)
 
-    def _add(self, node: Node, path: str, active: bool, values: Mapping[str, Any]) -> None:
-        self._walk.nodes.append(WalkedNode(node, path, active, values))
+    def _add(
+        self, node: Node, path: str, active: bool, sent: bool, values: Mapping[str, Any]
+    ) -> None:
+        self._walk.nodes.append(WalkedNode(node, path, active, sent, values))
 
     def _problem(self, text: str) -> None:
         if text not in self._walk.problems:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from comfynb.comfy.object_info import ObjectInfo
 from comfynb.deploy.catalogue import Catalogue, NodeEntry
 from comfynb.store import Store, open_store
 
@@ -50,6 +51,20 @@ def manager_lists() -> Path:
     if not folder.is_dir():
         pytest.skip(f"ComfyUI-Manager's lists are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def conversions() -> list[tuple[str, ObjectInfo, dict[str, Any]]]:
+    """Official templates beside the prompts that the front-end made of them."""
+    folder = SHARED / "comfyui" / "conversion"
+    found: list[tuple[str, ObjectInfo, dict[str, Any]]] = []
+    for one in sorted(folder.glob("*/object_info.json")):
+        info = ObjectInfo(json.loads(one.read_bytes()))
+        cases = (path for path in sorted(one.parent.glob("*.json")) if path != one)
+        found += [(path.stem, info, json.loads(path.read_bytes())) for path in cases]
+    if not found:
+        pytest.skip(f"no conversions in {folder}")
+    return found
 
 
 def pack(name: str, **fields: Any) -> NodeEntry:

@@ -226,6 +226,16 @@ def test_a_bypassed_instance_needs_nothing() -> None:
     assert [need.class_type for need in needs.inactive_classes] == ["UNETLoader"]
 
 
+def test_within_a_subgraph_a_bypassed_instance_is_sent_all_the_same() -> None:
+    inner = {**subgraph(node(7, "UNETLoader", ["x.safetensors"])), "id": SUB[:-1] + "6"}
+    outer = subgraph(node(2, inner["id"], mode=4))
+    workflow = ui(node(1, SUB), definitions={"subgraphs": [outer, inner]})
+    needs = needs_of(workflow)
+    assert [need.class_type for need in needs.classes] == ["UNETLoader"]
+    assert needs.models == ()
+    assert [need.filename for need in needs.inactive_models] == ["x.safetensors"]
+
+
 def test_a_subgraph_that_is_not_there_is_said() -> None:
     needs = needs_of(ui(node(1, SUB), node(2, "workflow>Gone")))
     assert needs.classes == ()
@@ -356,3 +366,22 @@ def test_any_file_is_read(nodes: Any, models: Any, groups: Any, inner: Any) -> N
     assert needs == needs_of(workflow)
     for need in (*needs.models, *needs.inactive_models):
         assert ".." not in need.name.split("/")
+
+
+def test_both_forms_of_one_workflow_need_the_same(conversions: list[Any]) -> None:
+    compared = 0
+    for name, info, case in conversions:
+        if not case["api"]:
+            continue
+        compared += 1
+        forms = [
+            needs_of(case["workflow"]),
+            needs_of(case["workflow"], info),
+            needs_of(case["api"]),
+            needs_of(case["api"], info),
+        ]
+        classes = [{need.class_type for need in needs.classes} for needs in forms]
+        assert classes == [classes[0]] * 4, name
+        models = [{(need.folder, need.name) for need in needs.models} for needs in forms]
+        assert models == [models[0]] * 4, name
+    assert compared > 100
