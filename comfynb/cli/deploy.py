@@ -128,6 +128,8 @@ def lock(  # noqa: PLR0917 - click hands them over by name
                 click.echo(problem, err=True)
             raise
         click.echo(str(made.report))
+        for change in made.changes.changes:
+            click.echo(str(change))
 
 
 @deploy.command()

@@ -25,6 +25,8 @@ class MadeLock:
     record: LockRecord
     lock: Lock
     report: Any
+    former: Lock | None = None
+    """The lock before it, if there was one."""
 
 
 class MakeLock(Command[MadeLock]):
@@ -108,7 +110,7 @@ async def _make(run: Run[MakeLock]) -> MadeLock:
     record = await run.write(
         lambda desk: keep_lock(desk.tx, desk.deployment.id, lock, run.command.reason)
     )
-    return MadeLock(record, lock, report)
+    return MadeLock(record, lock, report, before)
 
 
 @reads(ReadLock)

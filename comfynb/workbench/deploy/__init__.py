@@ -3,6 +3,7 @@
 from comfynb.workbench.deploy.catalogue import Catalogue, Found
 from comfynb.workbench.deploy.deployment import Deployment, Registered
 from comfynb.workbench.deploy.deployments import Deployments
+from comfynb.workbench.deploy.locks import Changes, Locked
 from comfynb.workbench.deploy.people import People
 from comfynb.workbench.deploy.scripts import Script
 from comfynb.workbench.deploy.session import DeploySession
@@ -11,10 +12,12 @@ from comfynb.workbench.deploy.tokens import Tokens
 
 __all__ = [
     "Catalogue",
+    "Changes",
     "DeploySession",
     "Deployment",
     "Deployments",
     "Found",
+    "Locked",
     "People",
     "Registered",
     "Script",

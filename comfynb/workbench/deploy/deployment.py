@@ -17,7 +17,6 @@ from comfynb.deploy.service import (
     ExportBundle,
     GenerateScript,
     ListLocks,
-    MadeLock,
     MakeLock,
     MakeTemplate,
     PublishDeployment,
@@ -45,6 +44,7 @@ from comfynb.models import (
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.backends import Backend
 from comfynb.workbench.checking import WorkflowCheck
+from comfynb.workbench.deploy.locks import Changes, Locked, between
 from comfynb.workbench.deploy.resolving import filling, loaded
 from comfynb.workbench.deploy.scripts import Script
 from comfynb.workbench.deploy.showing import Shown, size
@@ -322,7 +322,7 @@ class Deployment(Shown):
 
     def lock(
         self, *, update: bool | Sequence[str] = False, reason: str | None = None
-    ) -> Doing[MadeLock]:
+    ) -> Doing[Locked]:
         """Pin every commit, file and package; ``await`` it or ``.wait()``.
 
         What is locked already stays as it is; ``update`` brings everything up to date, or only the
@@ -333,7 +333,30 @@ class Deployment(Shown):
         """
         names = update if isinstance(update, bool) else list(update)
         command = MakeLock(deploymentId=self.id, update=names, reason=reason)
-        return self._session.do(command, f"lock {self.name}")
+        making = self._session.do(command, f"lock {self.name}")
+
+        async def show() -> Locked:
+            return Locked(await making, names)
+
+        return self._session.workbench.host.do(show(), f"lock {self.name}")
+
+    def changes(self, old: int | str = 1, new: int | str = 0) -> Changes:
+        """What is otherwise in one of its locks than in an older one.
+
+        A lock is its place in ``d.locks`` (0 is the newest) or its id.
+
+        Raises:
+            NotFound: it has no such lock.
+        """
+        records = self.locks
+
+        def find(which: int | str) -> LockRecord:
+            for place, record in enumerate(records):
+                if which in {place, record.id}:
+                    return record
+            raise NotFound(f"{self.name} has no lock {which!r:.80}: it has {len(records)}.")
+
+        return between(find(old), find(new))
 
     @property
     def locks(self) -> list[LockRecord]:
