@@ -11,10 +11,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from comfynb.deploy.lock.program import Finished, plain_environment, run_program
+from comfynb.deploy.lock.reach import check_reach
 from comfynb.deploy.net import Fetcher, NetPolicy
-from comfynb.deploy.net.addresses import why_refused
 from comfynb.deploy.net.gate import Lookup, look_up
-from comfynb.errors import AddressRefused, DeploymentError, FetchError
+from comfynb.errors import DeploymentError, FetchError
 from comfynb.models._checks import check_commit
 
 __all__ = ["Checkout", "Git", "Refs"]
@@ -142,21 +142,7 @@ class Git:
         if urlsplit(url).scheme != "https" or any(map(url.startswith, self.rewrite.values())):
             return []
         policy = self.fetcher.policy if self.fetcher is not None else NetPolicy()
-        target = policy.check(url)
-        try:
-            addresses = await self.lookup(target.host, target.port)
-        except OSError:
-            addresses = []
-        if not addresses:
-            raise DeploymentError(f"{_what(url)} cannot be asked: its host is not to be found.")
-        for address in addresses:
-            reason = why_refused(address)
-            if reason is not None and not target.allowed:
-                raise AddressRefused(
-                    f"{_what(url)} cannot be asked: its name leads to an address that is "
-                    f"{reason}, not public.",
-                    url=url,
-                )
+        target, addresses = await check_reach(url, policy, _what(url), lookup=self.lookup)
         return [f"http.curloptResolve={target.host}:{target.port}:{','.join(addresses)}"]
 
     async def _moved(self, url: str, done: Finished) -> str | None:

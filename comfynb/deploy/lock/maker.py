@@ -15,6 +15,7 @@ from comfynb.deploy.lock.disagreement import disagreements, specifier_conflicts
 from comfynb.deploy.lock.git import Git
 from comfynb.deploy.lock.models import ModelSources, PinnedModel, pin_model
 from comfynb.deploy.lock.packs import PinnedPack, pin_pack
+from comfynb.deploy.lock.reach import check_reach
 from comfynb.deploy.lock.report import ConflictFound, LockReport, PythonCheck, Risk, Sizes, size_of
 from comfynb.deploy.lock.requirements import Wanted, read_requirements
 from comfynb.deploy.lock.risks import model_risks, pack_risks, python_risks, requirement_risks
@@ -238,6 +239,7 @@ class _Making:
             self._notes.append(WEAKER)
             self._problems.append("Python packages were not pinned: install uv (pip install uv).")
             return [], "specifiers"
+        await self._check_index(uv, wanted)
         former = self._former.python if self._former is not None else None
         keeps = {} if former is None or self._options.renews("python") else former.requirements
         answer = await uv.resolve(wanted, former=pinned([*keeps]))
@@ -246,6 +248,15 @@ class _Making:
             self._conflicts += found
             return [], "uv"
         return answer, "uv"
+
+    async def _check_index(self, uv: Uv, wanted: Sequence[Wanted]) -> None:
+        """Look where uv would be sent by the deployment's own settings; it has no gate of ours."""
+        places = {"The package index": uv.index} if uv.index and not uv.no_index else {}
+        for one in wanted:
+            places |= {f"The archive of Python package {n!r:.60}": u for n, u in one.urls.items()}
+        for what, url in places.items():
+            if url is not None:
+                await check_reach(url, self._fetcher.policy, what)
 
     def _uv(self) -> Uv:
         given, wishes = self._options.uv or Uv(), self._wishes

@@ -1,12 +1,13 @@
 """make_lock: what comes out of a deployment, and what stands in the way of one."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from comfynb.deploy.lock import LockReport, lock_text, read_lock
-from comfynb.errors import Conflict, DeploymentError
+from comfynb.errors import AddressRefused, Conflict, DeploymentError
 from comfynb.models import PackageType, SystemPackage
 
 HF = "https://huggingface.co/org/repo/resolve/main/x.safetensors"
@@ -297,4 +298,27 @@ async def test_settings_that_cannot_be_understood_are_refused(
 ) -> None:
     world.deployment.customSettings = settings
     with pytest.raises(DeploymentError, match=sentence):
+        await world.lock()
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["http://169.254.169.254/simple", "https://127.0.0.1/simple", "https://[::1]/simple"],
+)
+async def test_uv_is_not_sent_to_private_addresses(world: Any, index: str) -> None:
+    world.deployment.customSettings = {"custom_pip_index": index}
+    with pytest.raises(AddressRefused):
+        await world.lock(uv=replace(world.uv, no_index=False))
+
+
+async def test_an_archive_at_a_private_address_is_not_asked_either(world: Any) -> None:
+    world.packages = [
+        SystemPackage(
+            deploymentId="d1",
+            packageType=PackageType.PIP,
+            name="foo",
+            installUrl="https://10.0.0.1/foo-1.0-py3-none-any.whl",
+        )
+    ]
+    with pytest.raises(AddressRefused):
         await world.lock()
