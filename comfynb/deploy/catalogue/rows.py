@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -104,15 +105,22 @@ class Rows(Generic[M]):
 
 def blank(model: type[StoredModel], **given: Any) -> Values:
     """Return a new row: what is given, and the model's defaults for the rest."""
-    values = {}
-    for name, info in model.model_fields.items():
-        if name in given:
-            values[name] = given[name]
-        elif not info.is_required():
-            # pydantic would look at the factory's signature anew for each row.
-            factory: Any = info.default_factory
-            values[name] = info.default if factory is None else factory()
-    return values
+    values = {
+        name: default if factory is None else factory()
+        for name, default, factory in _defaults(model)
+        if name not in given
+    }
+    return {**values, **given}
+
+
+@cache
+def _defaults(model: type[StoredModel]) -> tuple[tuple[str, Any, Any], ...]:
+    """Each field with its default; pydantic would look at a factory's signature for each row."""
+    return tuple(
+        (name, info.default, info.default_factory)
+        for name, info in model.model_fields.items()
+        if not info.is_required()
+    )
 
 
 def _same(one: Values, other: Values) -> bool:

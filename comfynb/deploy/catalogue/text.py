@@ -1,7 +1,6 @@
 """Text from the world made storable: one line or several, without control characters, bounded."""
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from html.parser import HTMLParser
 
@@ -11,22 +10,21 @@ _SPACE = re.compile(r"\s+")
 _LINES = re.compile(r"\n{3,}")
 _BLOCKS = frozenset({"p", "br", "div", "li", "ul", "ol", "h1", "h2", "h3", "h4", "tr", "hr"})
 
+# What controls a terminal or ends a line; line breaks and tabs are kept in longer texts.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLS_BUT_LINES = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 # Marks that turn the direction of what follows: a name could show as another one.
-_TURNS = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
-def _clean(text: str, *, keep: str = "") -> str:
-    if text.isascii() and text.isprintable():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    text = text.translate(_TURNS)
-    return "".join(
-        " " if one not in keep and unicodedata.category(one) in {"Cc", "Zl", "Zp"} else one
-        for one in text
-    )
+def _clean(text: str, controls: re.Pattern[str] = _CONTROLS) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        text = _TURNS.sub("", text)
+    return controls.sub(" ", text)
 
 
 def line(value: object, longest: int = 300) -> str | None:
@@ -43,7 +41,7 @@ def several(value: object, longest: int = 10_000) -> str | None:
     """Return text that may have several lines; None for anything but text."""
     if not isinstance(value, str):
         return None
-    text = _clean(value.replace("\r\n", "\n"), keep="\n\t").strip()
+    text = _clean(value.replace("\r\n", "\n"), _CONTROLS_BUT_LINES).strip()
     text = _LINES.sub("\n\n", text)
     if len(text) > longest:
         text = text[: longest - 1].rstrip() + "…"

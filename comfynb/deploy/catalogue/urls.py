@@ -20,6 +20,12 @@ _SCP = re.compile(r"(?:ssh://)?[A-Za-z0-9._-]+@([A-Za-z0-9.-]+)[:/](?!/)(.+)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/*")
 _BARE = re.compile(r"(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}/\S+")
 _SEGMENT = re.compile(r"[A-Za-z0-9._-]+")
+# What nearly all URLs look like; what is in order needs no taking apart.
+_WORD = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,100}"
+_USUAL_REPOSITORY = re.compile(rf"https://github\.com/{_WORD}/{_WORD}/?")
+_USUAL_FILE = re.compile(
+    rf"https://huggingface\.co/{_WORD}/{_WORD}/resolve(?:/{_WORD}){{2,9}}", re.ASCII
+)
 _FORGES = frozenset({"github.com", "gitee.com", "codeberg.org", "bitbucket.org"})
 _SCHEME_SLIPS = frozenset(
     {
@@ -102,6 +108,8 @@ def _forge(host: str, segments: list[str]) -> Repository:
 @lru_cache(maxsize=20_000)
 def repository(text: str) -> Repository:
     """Return where a pack lives; raises ValueError with what is wrong, as the end of a sentence."""
+    if (usual := _USUAL_REPOSITORY.fullmatch(text)) and not usual[0].rstrip("/").endswith(".git"):
+        return Repository(usual[0].rstrip("/"), usual[0][8:].rstrip("/").lower())
     host, segments, repaired = _split(text)
     if host == "raw.githubusercontent.com":
         host = "github.com"
@@ -143,6 +151,8 @@ def model_url(text: str) -> str:
     browser shows it go. Raises ValueError with what is wrong, as the end of a sentence.
     """
     text = text.strip()
+    if _USUAL_FILE.fullmatch(text):
+        return text
     if not text or len(text) > _LONGEST or not text.isprintable() or "\\" in text:
         raise ValueError("is no URL")
     try:
@@ -184,8 +194,10 @@ def model_url(text: str) -> str:
 def huggingface_file(url: str) -> tuple[str, str, str] | None:
     """Return repository, revision and path of a file at Hugging Face, or None for other URLs."""
     parts = urlsplit(url)
+    if parts.hostname != "huggingface.co":
+        return None
     segments = parts.path.strip("/").split("/")
-    if parts.hostname != "huggingface.co" or len(segments) < 5 or segments[2] != "resolve":
+    if len(segments) < 5 or segments[2] != "resolve":
         return None
     name = "/".join(unquote(one) for one in segments[4:])
     return "/".join(segments[:2]), unquote(segments[3]), name

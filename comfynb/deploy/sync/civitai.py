@@ -27,6 +27,7 @@ _BAD = re.compile(r"[/\\:\x00-\x1f\x7f]+")
 # Files of a version that are no models: they are not what a workflow loads.
 _BESIDE = frozenset({"training data", "archive", "workflow", "config"})
 _FEWEST = 1
+_PICTURES = 3
 
 
 class CivitaiModels(SyncSource):
@@ -280,5 +281,9 @@ def _pictures(versions: Sequence[dict[str, Any]]) -> list[str] | None:
     """Return a few pictures of the newest version; they are addresses, nothing is fetched."""
     if not versions:
         return None
-    found = [get.url(picture, "url") for picture in get.objects(versions[0], "images")[:12]]
-    return [one for one in found if one is not None][:3] or None
+    found: list[str] = []
+    for picture in get.objects(versions[0], "images")[:12]:
+        address = get.url(picture, "url") if len(found) < _PICTURES else None
+        if address is not None:
+            found.append(address)
+    return found or None

@@ -107,9 +107,9 @@ def source_of(
     url: str, page: str | None, filename: str
 ) -> tuple[Source, str | None, tuple[FileEntry, ...]]:
     """Return which service a file's URL belongs to, its id there, and the version it names."""
-    host = urlsplit(url).hostname or ""
     if at := huggingface_file(url):
         return Source.HUGGINGFACE, at[0], ()
+    host = urlsplit(url).hostname or ""
     if host in {"civitai.com", "civitai.red"}:
         model, version = civitai_ids(url, page)
         if model is not None and version is not None:

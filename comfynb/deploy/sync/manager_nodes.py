@@ -181,7 +181,7 @@ def _list_entry(
     else:
         known = finder.by_key[place.key] = Pack(entry, LIST)
         packs.append(known)
-    for url in files:
+    for url in files if kind != "git" else ():
         _alias(finder.by_file, url, known, file_key)
     for url in (reference, second):
         _alias(finder.by_alias, url, known, lambda text: repository(text).key)
