@@ -45,6 +45,7 @@ from comfynb.workbench.jobs import JobHandle, JobList, Jobs
 from comfynb.workbench.library import Workflows
 from comfynb.workbench.metrics import Metrics, agent_secret
 from comfynb.workbench.studies import Score, Study, start_study
+from comfynb.workbench.sweep_subjects import Sweepable
 from comfynb.workbench.sweeps import Sweep, Sweeps
 from comfynb.workbench.workflows import Workflow
 
@@ -356,7 +357,7 @@ class Workbench:
 
     def sweep(
         self,
-        workflow: Workflow | Sequence[Workflow],
+        workflow: Sweepable | Sequence[Sweepable],
         grid: Mapping[str, Any] | None = None,
         **how: Any,
     ) -> Sweep:
@@ -374,6 +375,9 @@ class Workbench:
         * ``values={"steps": 20}``: the same for all points.
         * ``"backend"``, ``"workflow"`` and ``"dynamic_seed"`` can be axes too; a list of
           workflows in the place of one is such an axis. ``wf.dynamic_choices["text"]`` is a list.
+        * A graph in the place of a workflow: each point is a job of the whole graph. Its axes are
+          nodes' parameters, ``{"sample.steps": [10, 20]}``, and inputs by name,
+          ``{"picture": [Path("a.png"), Path("b.png")]}``.
         * ``backend``, ``fallback``: as for ``wf.run``. ``weight=2``: its share among sweeps.
         * ``again=True`` computes what was computed before; otherwise such points are linked to
           the job that did it. See ``comfynb.engine.sweeps.keys`` for what makes points equal.

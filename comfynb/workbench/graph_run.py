@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,14 @@ from comfynb.engine.graph.job import make_graph_job
 from comfynb.engine.live import LiveJob
 from comfynb.engine.plan import RunPlan
 from comfynb.engine.views import QuestionView
-from comfynb.models import CanvasLayout, CanvasNode, NodeType
+from comfynb.models import CanvasLayout, CanvasNode, FallbackStrategy, Job, NodeType
 from comfynb.workbench.jobs import JobHandle
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
     from comfynb.workbench.graph import Graph
 
-__all__ = ["Asks", "start"]
+__all__ = ["Asks", "Frozen", "freeze", "start"]
 
 Asks = Callable[[QuestionView], Any]
 """Gets a question and returns the backend's name (or an awaitable of it), or None."""
@@ -29,6 +29,41 @@ def start(
     workbench: "Workbench", graph: "Graph", values: Mapping[str, Any], on_ask: Asks | None
 ) -> JobHandle:
     """Store a job of the graph, then start it: when this returns, it survives a killed kernel."""
+    frozen = freeze(workbench, graph, values)
+    job = frozen.job
+    graph.save()
+    workbench.store.journal.create_jobs([job], workbench.store.owner_id).result()
+    titles = {node.id: title_of(node) for node in job.canvas_snapshot.nodes}
+    live = LiveJob(job, name=graph.name, titles=titles)
+    live.asker = _Starting(workbench, graph).asker(on_ask) if on_ask is not None else None
+    for plan in frozen.plans.values():
+        workbench.engine.know_version(plan.version)
+    workbench.host.call(workbench.engine.launch, [live])
+    return JobHandle(workbench, live)
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A job of a graph as it is now, not stored yet, and what each WORKFLOW node runs."""
+
+    job: Job
+    plans: Mapping[str, RunPlan]
+
+
+def freeze(
+    workbench: "Workbench",
+    graph: "Graph",
+    values: Mapping[str, Any],
+    *,
+    backend_id: str | None = None,
+    fallback: FallbackStrategy = FallbackStrategy.NONE,
+) -> Frozen:
+    """Make a job of the graph; ``backend_id`` binds all its workflows to that backend.
+
+    Raises:
+        GraphInvalid: the graph cannot run; ``problems`` lists all reasons.
+        NotFound, InvalidValue: a value that is not allowed.
+    """
     starting = _Starting(workbench, graph)
     layout, inputs = starting.given(values)
     ports = graph.known_ports()
@@ -36,20 +71,14 @@ def start(
     for node in layout.nodes:
         known = ports.get(node.workflow_id or "")
         if node.node_type is NodeType.WORKFLOW and known is not None:
+            if backend_id is not None:
+                node.backend_affinity, node.fallback_strategy = backend_id, fallback
             plans[node.id] = starting.plan(layout, node, known)
             node_ports[node.id] = known
     job = make_graph_job(
         layout, plans, node_ports, name=graph.name, project_id=graph.id, values=inputs
     )
-    graph.save()
-    workbench.store.journal.create_jobs([job], workbench.store.owner_id).result()
-    titles = {node.id: title_of(node) for node in job.canvas_snapshot.nodes}
-    live = LiveJob(job, name=graph.name, titles=titles)
-    live.asker = starting.asker(on_ask) if on_ask is not None else None
-    for plan in plans.values():
-        workbench.engine.know_version(plan.version)
-    workbench.host.call(workbench.engine.launch, [live])
-    return JobHandle(workbench, live)
+    return Frozen(job, plans)
 
 
 class _Starting:

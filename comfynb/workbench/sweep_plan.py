@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from comfynb.engine.plan import DYNAMIC_SEED, RunPlan, make_jobs
+from comfynb.engine.plan import DYNAMIC_SEED
 from comfynb.engine.sweeps import (
     Choice,
     Group,
@@ -16,7 +16,6 @@ from comfynb.engine.sweeps import (
     Uniform,
     Where,
     condition,
-    downstream,
     make_groups,
     make_samples,
     submission_order,
@@ -24,8 +23,9 @@ from comfynb.engine.sweeps import (
 )
 from comfynb.errors import InvalidValue, NotFound, UsageError
 from comfynb.models import FallbackStrategy, ParamType, SweepPointRecord
-from comfynb.workbench.sweep_targets import BACKEND, WORKFLOW, Target
-from comfynb.workbench.workflows import FILE_TYPES, Workflow
+from comfynb.workbench.sweep_graphs import AnyTarget
+from comfynb.workbench.sweep_subjects import Binding, Made, Subject, Sweepable, subject_of
+from comfynb.workbench.sweep_targets import BACKEND, WORKFLOW
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "Axes", "Planned", "plan_points"]
 
 _SPECIAL: Final = frozenset({BACKEND, WORKFLOW, DYNAMIC_SEED})
-_SHAPES: Final = FILE_TYPES | {ParamType.STRING, ParamType.MULTILINE_STRING}
-"""Parameters whose value may change what a job is besides its values: files, dynamic prompts."""
 _MOST_CHECKS: Final = 200
 """Points that are checked as a whole against the backends before anything is stored."""
 _MOST_AT_ONCE: Final = 100_000
@@ -44,7 +42,8 @@ _MOST_AT_ONCE: Final = 100_000
 class Asked:
     """What ``wb.sweep`` was called with."""
 
-    workflows: Sequence[Workflow]
+    workflows: Sequence[Sweepable]
+    """What is swept: workflows, graphs."""
     grid: Mapping[str, Any] | None = None
     zip: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     sample: Mapping[str, Any] | None = None
@@ -85,7 +84,7 @@ def _told(column: Sequence[Any]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Workflow):
+    if isinstance(value, Sweepable):
         return value.name
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
@@ -93,14 +92,14 @@ def _plain(value: Any) -> Any:
 class Axes:
     """The names of axes: what people call them, and the parameters behind them."""
 
-    def __init__(self, workbench: "Workbench", workflows: Sequence[Workflow]) -> None:
+    def __init__(self, workbench: "Workbench", swept: Sequence[Sweepable]) -> None:
         self._workbench = workbench
-        self.workflows = {workflow.name: workflow for workflow in workflows}
-        if not workflows:
+        self.subjects = {one.name: subject_of(workbench, one) for one in swept}
+        if not swept:
             raise UsageError("Which workflow shall be swept? wb.sweep(wf, grid=...)")
-        if len(self.workflows) < len(workflows):
+        if len(self.subjects) < len(swept):
             raise UsageError("Workflows that are swept together need names that tell them apart.")
-        self._first = workflows[0]
+        self._first = next(iter(self.subjects.values()))
 
     def canonical(self, name: str) -> str:
         """An axis's own name: the first workflow's key of that parameter.
@@ -111,21 +110,20 @@ class Axes:
         if name in _SPECIAL:
             return name
         key = self._key(self._first, name)
-        for workflow in self.workflows.values():
-            self._key(workflow, name)
+        for subject in self.subjects.values():
+            self._key(subject, name)
         return key
 
     @staticmethod
-    def _key(workflow: Workflow, name: str) -> str:
-        keys = workflow.parameter_keys
+    def _key(subject: Subject, name: str) -> str:
         try:
-            return keys.key_of(keys.find(name))
+            return subject.key(name)
         except NotFound as error:
-            raise NotFound(f"{workflow.name}: {error}") from None
+            raise NotFound(f"{subject.name}: {error}") from None
 
-    def names(self, workflow: Workflow, axes: Iterable[str]) -> dict[str, str]:
+    def names(self, subject: Subject, axes: Iterable[str]) -> dict[str, str]:
         """Which parameter of a workflow each axis sets."""
-        return {name: self._key(workflow, name) for name in axes if name not in _SPECIAL}
+        return {name: self._key(subject, name) for name in axes if name not in _SPECIAL}
 
     def check(self, name: str, value: Any) -> Any:
         """A value of an axis as it would be sent.
@@ -136,28 +134,34 @@ class Axes:
         if name == BACKEND:
             return self._workbench.backends[str(getattr(value, "name", value))].name
         if name == WORKFLOW:
-            return self._workflow(value)
+            return self._subject(value)
         if name == DYNAMIC_SEED:
             if isinstance(value, bool) or not isinstance(value, int):
                 raise InvalidValue(f"{DYNAMIC_SEED} takes whole numbers, not {value!r:.40}.")
             return value
         found = []
-        for workflow in self.workflows.values():
+        for subject in self.subjects.values():
             try:
-                found.append(next(iter(workflow.checked_values({name: value}).values())))
+                found.append(subject.checked(self._key(subject, name), value))
             except InvalidValue as error:
-                where = f" of {workflow.name}" if len(self.workflows) > 1 else ""
+                where = f" of {subject.name}" if len(self.subjects) > 1 else ""
                 raise InvalidValue(f"Axis {name}{where}: {error}") from None
         return found[0]
 
-    def _workflow(self, value: Any) -> str:
-        name = value.name if isinstance(value, Workflow) else str(value)
-        if isinstance(value, Workflow):
-            known = self.workflows.setdefault(name, value)
-            if known is not value and known.id != value.id:
-                raise UsageError(f"Two workflows of this sweep are called {name!r}: rename one.")
-        elif name not in self.workflows:
-            self.workflows[name] = self._workbench.workflows[name]
+    def _subject(self, value: Any) -> str:
+        if isinstance(value, Sweepable):
+            known = self.subjects.setdefault(value.name, subject_of(self._workbench, value))
+            if known.id != value.id:
+                raise UsageError(
+                    f"Two workflows of this sweep are called {value.name!r}: rename one."
+                )
+            return value.name
+        name = str(value)
+        if name not in self.subjects:
+            workbench = self._workbench
+            graphs = workbench.graphs
+            found = graphs[name] if name in graphs else workbench.workflows[name]
+            self.subjects[name] = subject_of(workbench, found)
         return name
 
     def check_sampler(self, name: str, sampler: Sampler) -> Sampler:
@@ -170,8 +174,7 @@ class Axes:
             case Choice(values=values):
                 return Choice(tuple(self.check(name, value) for value in values))
             case Uniform() | LogUniform():
-                kinds = {workflow.parameter_keys[self._key(workflow, name)].param_type
-                         for workflow in self.workflows.values()}  # fmt: skip
+                kinds = {s.param_type(self._key(s, name)) for s in self.subjects.values()}
                 if ParamType.INT in kinds:
                     raise InvalidValue(
                         f"Axis {name} takes whole numbers: draw them from integers("
@@ -186,11 +189,7 @@ class Axes:
 
     def shapes(self) -> set[str]:
         """The parameters, by key of the first workflow, whose value may change what a job is."""
-        found = set()
-        for workflow in self.workflows.values():
-            keys = workflow.parameter_keys
-            found |= {key for key, one in keys.items() if one.param_type in _SHAPES}
-        return found
+        return set().union(*(subject.shapes() for subject in self.subjects.values()))
 
 
 @dataclass(frozen=True)
@@ -198,7 +197,7 @@ class Planned:
     """Points ready to be stored, and what they run."""
 
     axes: list[str]
-    targets: list[Target]
+    targets: list[AnyTarget]
     points: list[SweepPointRecord]
 
 
@@ -206,7 +205,7 @@ def plan_points(
     workbench: "Workbench",
     asked: Asked,
     *,
-    known: Sequence[Target] = (),
+    known: Sequence[AnyTarget] = (),
     first: int = 0,
     points: Iterable[Mapping[str, Any]] | None = None,
 ) -> Planned:
@@ -304,7 +303,7 @@ class _Checked(Sequence[Any]):
 
 class _Planner:
     def __init__(
-        self, workbench: "Workbench", axes: Axes, asked: Asked, known: Sequence[Target]
+        self, workbench: "Workbench", axes: Axes, asked: Asked, known: Sequence[AnyTarget]
     ) -> None:
         self._workbench = workbench
         self._axes = axes
@@ -317,8 +316,8 @@ class _Planner:
         for number, point in enumerate(points):
             kinds.setdefault(self._kind(point), []).append(number)
         for one in self._to_check(points, kinds.values()):
-            workflow, backend_id = self._where(one)
-            workflow.refuse(self._named(workflow, one), backend_id=backend_id)
+            subject, backend_id = self._where(one)
+            subject.refuse(self._named(subject, one), backend_id)
         target_of = self._target_each(points, kinds)
         order = submission_order(points, self._weights(points))
         places = {number: place for place, number in enumerate(order)}
@@ -338,15 +337,15 @@ class _Planner:
         ]
         return Planned(names, self._targets, records)
 
-    def _where(self, point: Mapping[str, Any]) -> tuple[Workflow, str | None]:
-        workflows = self._axes.workflows
+    def _where(self, point: Mapping[str, Any]) -> tuple[Subject, str | None]:
+        subjects = self._axes.subjects
         name = point.get(WORKFLOW)
-        workflow = workflows[name] if name is not None else next(iter(workflows.values()))
+        subject = subjects[name] if name is not None else next(iter(subjects.values()))
         backend = point.get(BACKEND, self._asked.backend)
-        return workflow, None if backend is None else self._workbench.backends[backend].id
+        return subject, None if backend is None else self._workbench.backends[backend].id
 
-    def _named(self, workflow: Workflow, point: Mapping[str, Any]) -> dict[str, Any]:
-        names = self._axes.names(workflow, point)
+    def _named(self, subject: Subject, point: Mapping[str, Any]) -> dict[str, Any]:
+        names = self._axes.names(subject, point)
         named = {key: point[name] for name, key in names.items()}
         if DYNAMIC_SEED in point:
             named[DYNAMIC_SEED] = point[DYNAMIC_SEED]
@@ -385,36 +384,43 @@ class _Planner:
     def _target_each(
         self, points: list[dict[str, Any]], kinds: Mapping[tuple[Any, ...], list[int]]
     ) -> dict[int, int]:
-        by_run: dict[tuple[Workflow, str | None], list[list[int]]] = {}
+        by_run: dict[tuple[Subject, str | None], list[list[int]]] = {}
         for numbers in kinds.values():
             by_run.setdefault(self._where(points[numbers[0]]), []).append(numbers)
         target_of: dict[int, int] = {}
-        for (workflow, backend_id), several in by_run.items():
-            firsts = [points[numbers[0]] for numbers in several]
-            plans = workflow.plans(
-                [self._named(workflow, point) for point in firsts],
-                backend_id=backend_id,
-                fallback=self._asked.fallback,
-                refuse=False,
-            )
-            mine = [self._of_sweep(plan) for plan in plans]
-            snapshots = [job.canvas_snapshot for job in make_jobs(mine)]
-            places: dict[int, int] = {}
-            for plan, snapshot, first, numbers in zip(
-                mine, snapshots, firsts, several, strict=True
-            ):
-                if id(snapshot) not in places:
-                    places[id(snapshot)] = len(self._targets)
-                    names = self._axes.names(workflow, first)
-                    self._targets.append(Target(snapshot, names))
+        for (subject, backend_id), several in by_run.items():
+            places: dict[object, int] = {}
+            for made, numbers in self._made(subject, backend_id, points, several):
+                if made.alike not in places:
+                    places[made.alike] = len(self._targets)
+                    self._targets.append(made.target)
                 for number in numbers:
-                    target_of[number] = places[id(snapshot)]
-                    if plan.dynamic_seed is not None and DYNAMIC_SEED not in points[number]:
+                    target_of[number] = places[made.alike]
+                    if made.dynamic and DYNAMIC_SEED not in points[number]:
                         points[number][DYNAMIC_SEED] = self._dynamic_seed(number)
         return target_of
 
-    def _of_sweep(self, plan: RunPlan) -> RunPlan:
-        return replace(plan, group=self._asked.group, weight=self._asked.weight)
+    def _made(
+        self,
+        subject: Subject,
+        backend_id: str | None,
+        points: Sequence[Mapping[str, Any]],
+        several: Sequence[list[int]],
+    ) -> Iterator[tuple[Made, list[int]]]:
+        """A target for each kind of points, and which those are."""
+        asked = self._asked
+        binding = Binding(backend_id, asked.fallback, asked.group, asked.weight)
+        # Points of one kind have the same axes; those of different kinds need not.
+        by_axes: dict[tuple[str, ...], list[list[int]]] = {}
+        for numbers in several:
+            by_axes.setdefault(tuple(points[numbers[0]]), []).append(numbers)
+        for axes, alike in by_axes.items():
+            named = [self._named(subject, points[numbers[0]]) for numbers in alike]
+            yield from zip(
+                subject.targets(named, binding, self._axes.names(subject, axes)),
+                alike,
+                strict=True,
+            )
 
     def _dynamic_seed(self, number: int) -> int:
         """Each point's open prompts are resolved by a seed that the sweep's own decides."""
@@ -425,11 +431,9 @@ class _Planner:
         weights: dict[str, int] = {}
         if any(WORKFLOW in point for point in points):
             weights[WORKFLOW] = 1_000_000
-        for workflow in self._axes.workflows.values():
-            names = self._axes.names(workflow, points[0])
-            keys = workflow.parameter_keys
-            nodes = {name: keys[key].node_id for name, key in names.items()}
-            reach = downstream(workflow.api_json, nodes.values())
-            for name, node_id in nodes.items():
-                weights[name] = max(weights.get(name, 0), 1 + reach[node_id])
+        for subject in self._axes.subjects.values():
+            names = self._axes.names(subject, points[0])
+            for key, weight in subject.weights(names.values()).items():
+                for name in (one for one, its in names.items() if its == key):
+                    weights[name] = max(weights.get(name, 0), weight)
         return weights

@@ -8,7 +8,7 @@ from typing import Any
 
 from comfynb.engine.live import LiveJob
 from comfynb.engine.sweeps import PictureView, PointView
-from comfynb.models import JobStatus, OutputFile
+from comfynb.models import JobStatus, NodeExecution, OutputFile
 from comfynb.store.sweeps import JobRow, PictureRow, PointRow
 
 __all__ = ["Point", "Points", "pictures_of_files", "pictures_of_rows"]
@@ -177,7 +177,7 @@ class Points:
             error=live.job.error_message,
             backend=live.backend_names.get(used[-1], used[-1]) if used else None,
             seconds=sum(live.seconds.values()) if live.seconds else None,
-            pictures=pictures_of_files(live.outputs),
+            pictures=pictures_of_files(live.outputs, live.job.node_executions),
         )
 
     def end_row(
@@ -210,8 +210,17 @@ class Points:
                 self._stale.add(point.number)
 
 
-def pictures_of_files(files: Iterable[OutputFile]) -> list[PictureView]:
-    """The pictures among a job's files, those that were saved before those that were previewed."""
+def pictures_of_files(
+    files: Iterable[OutputFile], executions: Iterable[NodeExecution]
+) -> list[PictureView]:
+    """The pictures among a job's files: those that were saved before those that were only
+    previewed, what the last prompt made first."""
+    began = {one.comfy_prompt_id: one.started_at for one in executions if one.started_at}
+
+    def rank(file: OutputFile) -> tuple[bool, float]:
+        at = began.get(file.prompt_id)
+        return file.type == "temp", 0.0 if at is None else -at.timestamp()
+
     return [
         PictureView(
             key=(file.prompt_id, file.node_id, file.kind, file.index),
@@ -221,7 +230,7 @@ def pictures_of_files(files: Iterable[OutputFile]) -> list[PictureView]:
             width=file.width,
             height=file.height,
         )
-        for file in sorted(files, key=lambda file: file.type == "temp")
+        for file in sorted(files, key=rank)
         if (file.media_type or "").startswith("image/")
     ]
 

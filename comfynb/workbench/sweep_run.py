@@ -31,8 +31,9 @@ from comfynb.models import (
 )
 from comfynb.store import Pending
 from comfynb.store.sweeps import HandOut, JobRow, PictureRow, Steered, SweepJournal
+from comfynb.workbench.sweep_graphs import AnyTarget, keys_of
 from comfynb.workbench.sweep_points import Point, Points, pictures_of_rows
-from comfynb.workbench.sweep_targets import Keys, Signatures, Target
+from comfynb.workbench.sweep_targets import Keys, Signatures, TargetKeys
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -68,7 +69,7 @@ class SweepRun:
         self,
         workbench: "Workbench",
         record: SweepRecord,
-        targets: Sequence[Target],
+        targets: Sequence[AnyTarget],
         points: Iterable[Point],
         *,
         mine: bool,
@@ -219,8 +220,7 @@ class SweepRun:
             keys = {target: await self._keys_of(target) for target in {p.target for p in points}}
             backends = list(self._engine.backends.values())
             signatures = {
-                number: self._signatures.of(backends, key, self.targets[number])
-                for number, key in keys.items()
+                number: self._signatures.of(backends, key) for number, key in keys.items()
             }
             made = await asyncio.to_thread(self._make, points, keys, signatures)
             answers = await self.journal.hand_out(self.id, made, again=self.record.again)
@@ -233,7 +233,7 @@ class SweepRun:
             return
         jobs = {one.index: one.job for one in made}
         by_number = {point.number: point for point in points}
-        new: list[tuple[Job, Target]] = []
+        new: list[tuple[Job, AnyTarget]] = []
         elsewhere: list[str] = []
         for answer in answers:
             point = by_number.pop(answer.number)
@@ -258,36 +258,37 @@ class SweepRun:
         else:
             self._queue.extendleft(reversed(points))
 
-    async def _keys_of(self, target: int) -> Keys:
-        version_id = self.targets[target].version_id
-        if version_id not in self._keys:
+    async def _keys_of(self, number: int) -> TargetKeys:
+        target = self.targets[number]
+        for version_id in target.version_ids:
+            if version_id in self._keys:
+                continue
             version = await self._workbench.store.get(WorkflowVersion, version_id)
             if version is None:
                 raise UsageError(f"{self.record.name}: its workflow is not in the store any more.")
             self._engine.know_version(version)
             self._keys[version_id] = await asyncio.to_thread(Keys, version)
-        return self._keys[version_id]
+        return keys_of(target, self._keys)
 
     def _make(
         self,
         points: Sequence[Point],
-        keys: dict[int, Keys],
+        keys: dict[int, TargetKeys],
         signatures: dict[int, list[str]],
     ) -> list[HandOut]:
         """In a thread: jobs and their keys."""
         made = []
         for point in points:
             target = self.targets[point.target]
-            key = keys[point.target].key(target, point.values, signatures[point.target])
+            key = keys[point.target].key(point.values, signatures[point.target])
             made.append(HandOut(point.number, key, target.job(point.values)))
         return made
 
     @staticmethod
-    def _live(job: Job, target: Target) -> LiveJob:
-        node = job.canvas_snapshot.nodes[0]
-        return LiveJob(job, name=target.name, titles={node.id: target.name})
+    def _live(job: Job, target: AnyTarget) -> LiveJob:
+        return LiveJob(job, name=target.name, titles=target.titles)
 
-    async def _launch(self, new: Sequence[tuple[Job, Target]]) -> None:
+    async def _launch(self, new: Sequence[tuple[Job, AnyTarget]]) -> None:
         began = time.perf_counter()
         for job, target in new:
             live = self._live(job, target)

@@ -4,9 +4,9 @@ A target is kept in the store as JSON, so that another kernel makes the same job
 were not handed out yet, whatever became of the workflow meanwhile.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from comfynb.comfy.dynamic_prompts import resolve_at
 from comfynb.engine.backend import LiveBackend
@@ -14,7 +14,7 @@ from comfynb.engine.plan import DYNAMIC_SEED, job_of
 from comfynb.engine.sweeps import PromptHasher, content_key, server_signature
 from comfynb.models import CanvasLayout, Job, WorkflowVersion
 
-__all__ = ["BACKEND", "WORKFLOW", "Keys", "Signatures", "Target"]
+__all__ = ["BACKEND", "WORKFLOW", "Keys", "Signatures", "Target", "TargetKeys", "WorkflowKeys"]
 
 BACKEND = "backend"
 WORKFLOW = "workflow"
@@ -49,9 +49,14 @@ class Target:
         return str(self.config["name"])
 
     @property
-    def version_id(self) -> str:
+    def titles(self) -> dict[str, str]:
+        """What people call its node, by id."""
+        return {self.snapshot.nodes[0].id: self.name}
+
+    @property
+    def version_ids(self) -> list[str]:
         """The workflow's version."""
-        return str(self.config["workflow_version"])
+        return [str(self.config["workflow_version"])]
 
     @property
     def backend_id(self) -> str | None:
@@ -71,17 +76,17 @@ class Target:
 
 
 class Keys:
-    """Makes the keys of points of one workflow version; see ``comfynb.engine.sweeps.keys``."""
+    """Hashes the prompts of one workflow version; see ``comfynb.engine.sweeps.keys``."""
 
     def __init__(self, version: WorkflowVersion) -> None:
+        self.version_id = version.id
         self._prompt = version.api_json
         self._hasher = PromptHasher(self._prompt)
         self.node_classes = frozenset(str(node.get("class_type")) for node in self._prompt.values())
 
-    def key(self, target: Target, point: Mapping[str, Any], signatures: Iterable[str]) -> str:
-        """The key of a point."""
-        config = target.config
-        values = target.values(point)
+    def prompt_key(self, config: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+        """The hash of the prompt that a WORKFLOW node of that configuration would send."""
+        values = dict(values)
         seed = values.pop(DYNAMIC_SEED, None)
         changed: dict[str, Any] = {}
         for key, value in values.items():
@@ -93,10 +98,38 @@ class Keys:
             changed.setdefault(node_id, self._prompt[node_id])
         if places:
             changed = resolve_at(changed, places, seed if isinstance(seed, int) else 0)
+        return self._hasher.key(changed)
+
+
+class WorkflowKeys:
+    """Makes the keys of a target's points."""
+
+    def __init__(self, target: Target, versions: Mapping[str, Keys]) -> None:
+        self._target = target
+        self._keys = versions[target.version_ids[0]]
+
+    def places(self) -> Iterator[tuple[str, str | None, Keys]]:
+        """Its only node: no name, the backend that it is bound to, and what it runs."""
+        yield "", self._target.backend_id, self._keys
+
+    def key(self, point: Mapping[str, Any], signatures: Iterable[str]) -> str:
+        """The key of a point."""
+        target = self._target
         if BACKEND in point:
             # Whoever sweeps over backends wants to see what each of them makes of it.
             signatures = [*signatures, f"backend {target.backend_id}"]
-        return content_key(self._hasher.key(changed), signatures)
+        found = self._keys.prompt_key(target.config, target.values(point))
+        return content_key(found, signatures)
+
+
+class TargetKeys(Protocol):
+    """Makes the keys of a target's points."""
+
+    def places(self) -> Iterator[tuple[str, str | None, Keys]]:
+        """Each node that runs a workflow: its id, the backend that it is bound to, what it runs."""
+
+    def key(self, point: Mapping[str, Any], signatures: Iterable[str]) -> str:
+        """The key of a point."""
 
 
 class Signatures:
@@ -106,22 +139,30 @@ class Signatures:
         # The answers of backends are kept here too: an id() is only unique among what lives.
         self._known: dict[tuple[str, str, int, str | None], tuple[object, str]] = {}
 
-    def of(self, backends: Iterable[LiveBackend], keys: Keys, target: Target) -> list[str]:
-        """The signatures of all backends that may run the target."""
-        found = []
+    def of(self, backends: Iterable[LiveBackend], keys: "TargetKeys") -> list[str]:
+        """The signatures of all backends that may run the target, for each of its nodes."""
+        listed = list(backends)
+        found: list[str] = []
+        for node_id, backend_id, version in keys.places():
+            several = self._of_node(listed, backend_id, version)
+            found += [f"{node_id} {one}" if node_id else one for one in several]
+        return found
+
+    def _of_node(
+        self, backends: Iterable[LiveBackend], backend_id: str | None, keys: Keys
+    ) -> Iterator[str]:
         for live in backends:
             info = live.object_info
             eligible = (
                 live.config.enabled
                 and info is not None
-                and target.backend_id in {None, live.id}
+                and backend_id in {None, live.id}
                 and keys.node_classes <= info.keys()
             )
             if not eligible or info is None:
                 continue
             version = live.info.version if live.info is not None else None
-            place = (live.id, target.version_id, id(info), version)
+            place = (live.id, keys.version_id, id(info), version)
             if place not in self._known:
                 self._known[place] = info, server_signature(version, info, keys.node_classes)
-            found.append(self._known[place][1])
-        return found
+            yield self._known[place][1]

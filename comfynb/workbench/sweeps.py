@@ -21,11 +21,11 @@ from comfynb.widgets.sweep_plot import SweepPlot, points_frame
 from comfynb.widgets.sweep_text import sweep_line, sweeps_table
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.jobs import JobHandle, StoppedWaiting
+from comfynb.workbench.sweep_graphs import AnyTarget, GraphTarget, target_of
 from comfynb.workbench.sweep_plan import Asked, Planned, plan_points
 from comfynb.workbench.sweep_points import Point
 from comfynb.workbench.sweep_run import SweepRun
-from comfynb.workbench.sweep_targets import Target
-from comfynb.workbench.workflows import Workflow
+from comfynb.workbench.sweep_subjects import Sweepable
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -39,7 +39,7 @@ _KEPT: Final = 64
 
 
 class Sweep(Sequence[PointView]):
-    """Many points of a workflow; awaitable, and a live grid of pictures wherever it is shown.
+    """Many points of a workflow or graph; awaitable, and a live grid of pictures where it is shown.
 
     As a sequence it holds its points: ``sweep[3].values``, ``sweep[3].pictures``.
     """
@@ -166,7 +166,7 @@ class Sweep(Sequence[PointView]):
         where: Where | None = None,
         values: Mapping[str, Any] | None = None,
         seed: int | None = None,
-        workflow: Workflow | Sequence[Workflow] | None = None,
+        workflow: Sweepable | Sequence[Sweepable] | None = None,
     ) -> "Sweep":
         """Add points, named as for :meth:`Workbench.sweep`; a sweep that had ended goes on.
 
@@ -189,9 +189,15 @@ class Sweep(Sequence[PointView]):
         self._extend(planned)
         return self
 
-    def _workflows(self) -> list[Workflow]:
-        names = dict.fromkeys(target.name for target in self._run.targets)
-        return [self._workbench.workflows[name] for name in names]
+    def _workflows(self) -> list[Sweepable]:
+        workbench = self._workbench
+        found: dict[str, Sweepable] = {}
+        for target in self._run.targets:
+            if target.name not in found:
+                graph = isinstance(target, GraphTarget)
+                known = workbench.graphs if graph else workbench.workflows
+                found[target.name] = known[target.name]
+        return list(found.values())
 
     def _extend(self, planned: Planned) -> list[SweepPointRecord]:
         run = self._run
@@ -304,7 +310,7 @@ class Sweeps:
 
     def start(
         self,
-        workflow: Workflow | Sequence[Workflow],
+        workflow: Sweepable | Sequence[Sweepable],
         grid: Mapping[str, Any] | None = None,
         *,
         zip: Zip | None = None,  # noqa: A002
@@ -361,7 +367,7 @@ class Sweeps:
     def _run_here(
         self,
         record: SweepRecord,
-        targets: Sequence[Target],
+        targets: Sequence[AnyTarget],
         points: Sequence[Point],
         keep_open: bool,
     ) -> SweepRun:
@@ -377,7 +383,7 @@ class Sweeps:
             del self._runs[old.id]
         self._runs[run.id] = run
 
-    def free_name(self, workflows: Sequence[Workflow]) -> str:
+    def free_name(self, workflows: Sequence[Sweepable]) -> str:
         """A name for another sweep of these workflows."""
         taken = {record.name for record in self._journal.every().result()}
         stem = " + ".join(workflow.name for workflow in workflows)
@@ -416,7 +422,7 @@ class Sweeps:
         run = SweepRun(
             self._workbench,
             record,
-            [Target.from_json(data) for data in record.targets],
+            [target_of(data) for data in record.targets],
             [Point.of_row(row) for row in points],
             mine=record.owner_id == self._workbench.store.owner_id,
         )
@@ -487,14 +493,14 @@ class Sweeps:
         return self._table()._repr_html_()
 
 
-def _workflows(given: Workflow | Sequence[Workflow] | None) -> list[Workflow]:
+def _workflows(given: Sweepable | Sequence[Sweepable] | None) -> list[Sweepable]:
     if given is None:
         return []
-    found = [given] if isinstance(given, Workflow) else list(given)
+    found = [given] if isinstance(given, Sweepable) else list(given)
     for one in found:
-        if not isinstance(one, Workflow):
+        if not isinstance(one, Sweepable):
             raise UsageError(
-                f"A sweep runs workflows, not a {type(one).__name__}: "
+                f"A sweep runs workflows and graphs, not a {type(one).__name__}: "
                 'wf = wb.workflows.load("portrait.json"), then wb.sweep(wf, grid=...).'
             )
     return found

@@ -2,7 +2,7 @@
 
 from comfynb.engine.sweeps.axes import Group, make_groups, make_samples, values_of
 from comfynb.engine.sweeps.conditions import Where, condition
-from comfynb.engine.sweeps.keys import PromptHasher, content_key, server_signature
+from comfynb.engine.sweeps.keys import PromptHasher, content_key, digest, server_signature
 from comfynb.engine.sweeps.order import downstream, submission_order
 from comfynb.engine.sweeps.pace import Pace
 from comfynb.engine.sweeps.points import MOST_POINTS, Space
@@ -42,6 +42,7 @@ __all__ = [
     "choice",
     "condition",
     "content_key",
+    "digest",
     "downstream",
     "integers",
     "loguniform",

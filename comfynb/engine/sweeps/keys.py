@@ -8,6 +8,7 @@ Two points with one key are computed once. The key holds
 * for each backend that may run it (enabled, with all its node classes; only the one that a point
   is bound to, if it is bound): ComfyUI's version, and what it declares about those node classes
   (inputs, types, defaults, limits, the module they come from);
+* of a graph, all this for each WORKFLOW node, and how its nodes are set and connected;
 * the backend's id, where backends are an axis of the sweep: then each of them computes it.
 
 It does not hold lists of files that a backend offers, nor the files behind their names: whoever
@@ -19,12 +20,13 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["PromptHasher", "content_key", "server_signature"]
+__all__ = ["PromptHasher", "content_key", "digest", "server_signature"]
 
 _DECLARED = ("input", "output", "output_is_list", "python_module", "api_node", "deprecated")
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """A hash of anything that JSON can hold; the order of keys does not count."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -41,13 +43,13 @@ class PromptHasher:
         """The prompt's hash with the nodes of ``changed`` in the place of its own."""
         found = hashlib.sha256()
         for node_id in self._order:
-            digest = _node_digest(changed[node_id]) if node_id in changed else self._nodes[node_id]
-            found.update(f"{len(node_id)}:{node_id}={digest};".encode("utf-8", "surrogatepass"))
+            known = _node_digest(changed[node_id]) if node_id in changed else self._nodes[node_id]
+            found.update(f"{len(node_id)}:{node_id}={known};".encode("utf-8", "surrogatepass"))
         return found.hexdigest()
 
 
 def _node_digest(node: Mapping[str, Any]) -> str:
-    return _digest([node.get("class_type"), node.get("inputs") or {}])
+    return digest([node.get("class_type"), node.get("inputs") or {}])
 
 
 def server_signature(
@@ -59,7 +61,7 @@ def server_signature(
         known = object_info.get(name)
         if isinstance(known, Mapping):
             declared[name] = {key: _without_lists(known.get(key)) for key in _DECLARED}
-    return _digest([version, declared])
+    return digest([version, declared])
 
 
 def _without_lists(value: Any) -> Any:
@@ -87,4 +89,4 @@ def _without_choices(spec: Any) -> Any:
 
 def content_key(prompt_key: str, signatures: Iterable[str]) -> str:
     """The key of a point: its prompt, and the different backends that may run it."""
-    return _digest([prompt_key, sorted(set(signatures))])
+    return digest([prompt_key, sorted(set(signatures))])

@@ -1,4 +1,5 @@
--- The pictures of jobs, with their ratings, in order. $1 job ids.
+-- The pictures of jobs, with their ratings: those that were saved before those that were only
+-- previewed, what the last prompt made first. $1 job ids.
 select
     prompts.job_id, output_files.prompt_id, output_files.node_id, output_files.kind,
     output_files."index", output_files.filename, output_files.path, output_files.media_type,
@@ -10,5 +11,5 @@ left join ratings on ratings.prompt_id = output_files.prompt_id
     and ratings.kind = output_files.kind
     and ratings."index" = output_files."index"
 where prompts.job_id = any($1::text[])
-order by prompts.job_id, prompts.created_at, output_files.prompt_id, output_files.node_id,
-    output_files.kind, output_files."index"
+order by prompts.job_id, output_files.type = 'temp', prompts.created_at desc,
+    output_files.prompt_id, output_files.node_id, output_files.kind, output_files."index"
