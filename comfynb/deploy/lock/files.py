@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 from comfynb.deploy.catalogue.urls import civitai_ids, huggingface_file, huggingface_url, model_url
 from comfynb.deploy.net import Answer, Fetcher
@@ -107,12 +107,32 @@ async def _huggingface(place: tuple[str, str, str], fetcher: Fetcher, base: str)
     if not _COMMIT.fullmatch(commit):
         return FileFacts(plain, problem="Hugging Face names no commit for it")
     etag = answer.headers.get("X-Linked-Etag", "").strip('"W/')
+    about = await _about(f"{base}/api/models/{quote(repo)}/revision/{commit}", fetcher)
+    # This very question may have been answered only because of a token.
+    closed = about.get("gated") not in {None, False} or about.get("private") is True
     return FileFacts(
         huggingface_url(HUGGINGFACE, repo, commit, path),
         commit,
         _number(answer.headers.get("X-Linked-Size")) or _length(answer),
         etag if _SHA256.fullmatch(etag) else None,
+        Service.HUGGINGFACE if closed else None,
+        license=_license(about),
     )
+
+
+async def _about(url: str, fetcher: Fetcher) -> dict[str, Any]:
+    """What is known of a repository; a limit on questions leaves its licence unknown, no more."""
+    try:
+        return _dict(await fetcher.get_json(url))
+    except FetchError:
+        return {}
+
+
+def _license(about: Mapping[str, Any]) -> str | None:
+    named = _dict(about.get("cardData")).get("license_name")
+    tags = [tag for tag in _list(about.get("tags")) if isinstance(tag, str)]
+    found = next((tag.removeprefix("license:") for tag in tags if tag.startswith("license:")), None)
+    return named if found in {"other", None} and isinstance(named, str) else found
 
 
 def _moved(asked: str, answer: Answer) -> str | None:

@@ -86,15 +86,21 @@ def lock_maker(
     catalogue: Catalogue,
     open_fetcher: Callable[[], Fetcher],
     options: LockOptions | None = None,
-) -> Callable[["DeploymentContents", Lock | None], Awaitable[LockReport]]:
+) -> Callable[["DeploymentContents", Lock | None, Collection[str] | bool], Awaitable[LockReport]]:
     """A :data:`~comfynb.deploy.service.parts.LockMaker`: :func:`make_lock` with all but contents.
 
-    ``open_fetcher`` makes a fetcher for each lock, which is closed afterwards.
+    ``open_fetcher`` makes a fetcher for each lock, which is closed afterwards. What the maker is
+    told to upgrade comes in place of ``options.upgrade``.
     """
 
-    async def make(contents: "DeploymentContents", former: Lock | None) -> LockReport:
+    async def make(
+        contents: "DeploymentContents",
+        former: Lock | None,
+        upgrade: Collection[str] | bool = False,
+    ) -> LockReport:
+        chosen = replace(options or LockOptions(), upgrade=upgrade)
         async with open_fetcher() as fetcher:
-            return await make_lock(contents, catalogue, fetcher, former=former, options=options)
+            return await make_lock(contents, catalogue, fetcher, former=former, options=chosen)
 
     return make
 

@@ -78,7 +78,8 @@ async def pin_model(
     url = version.downloadUrl if version is not None else model.downloadUrl
     filename = _filename(choice, model, version)
     before = None if upgrade else _former(former, choice.targetPath, filename, url, known)
-    if before is not None:
+    # What could not be told last time is asked again.
+    if before is not None and before.sha256 is not None and before.size is not None:
         scan = version.scan if version is not None else None
         return PinnedModel(known, version, before.model_copy(update={"name": model.name}), scan)
     facts = _known_facts(model, version)
@@ -108,7 +109,7 @@ async def pin_model(
         size=merged.size,
         sha256=merged.sha256,
         auth=merged.auth,
-        license=_license(model),
+        license=_license(model) or merged.license,
     )
     problem = asked.problem if asked is not None else None
     return PinnedModel(known, version, locked, merged.scan, problem, tuple(notes))
@@ -186,6 +187,7 @@ def _merged(facts: FileFacts, asked: FileFacts | None) -> FileFacts:
         asked.sha256 or facts.sha256,
         asked.auth or facts.auth,
         asked.scan or facts.scan,
+        asked.license,
     )
 
 

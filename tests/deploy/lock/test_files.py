@@ -41,6 +41,18 @@ async def huggingface(request: web.Request) -> web.StreamResponse:
     return web.Response(status=404)
 
 
+ABOUT = {
+    "big": {"gated": False, "tags": ["diffusers", "license:apache-2.0"]},
+    "small": {"gated": "auto", "tags": ["license:other"], "cardData": {"license_name": "flux"}},
+    "old": {},
+}
+
+
+async def about(request: web.Request) -> web.StreamResponse:
+    found = ABOUT.get(request.match_info["owner"])
+    return web.json_response(found) if found is not None else web.Response(status=404)
+
+
 FILES = [
     {
         "id": 11,
@@ -81,6 +93,7 @@ async def ask(serve: Any) -> AsyncIterator[Any]:
     base = await serve(
         {
             "/{owner}/repo/resolve/main/x.safetensors": huggingface,
+            f"/api/models/{{owner}}/repo/revision/{COMMIT}": about,
             "/api/v1/model-versions/{version}": civitai,
             "/files/{kind}": plain,
         }
@@ -100,12 +113,14 @@ async def test_hugging_face_pins_by_commit_and_tells_the_hash(ask: Any) -> None:
         facts = await ask(url)
         assert facts.url == f"https://huggingface.co/big/repo/resolve/{COMMIT}/x.safetensors"
         assert (facts.revision, facts.size, facts.sha256) == (COMMIT, 123456, SHA)
-        assert (facts.auth, facts.problem) == (None, None)
+        assert (facts.auth, facts.problem, facts.license) == (None, None, "apache-2.0")
 
 
 async def test_a_file_outside_lfs_has_a_size_and_no_hash(ask: Any) -> None:
     facts = await ask(HF.format("small/repo"))
     assert (facts.revision, facts.size, facts.sha256) == (COMMIT, 5, None)
+    # A token of ours may have opened it: who runs the script needs one, too.
+    assert (facts.auth, facts.license) == (Service.HUGGINGFACE, "flux")
 
 
 async def test_a_renamed_repository_is_followed(ask: Any) -> None:

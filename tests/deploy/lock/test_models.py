@@ -108,3 +108,12 @@ async def test_a_file_may_have_another_name_and_be_another_version(
     world.models[0].choice.customName = "mine.safetensors"
     (renamed,) = (await world.lock()).lock.models
     assert renamed.filename == "mine.safetensors"
+
+
+async def test_what_could_not_be_told_is_asked_again(world: Any, services: Services) -> None:
+    services.status = 404
+    world.model(HF, "x.safetensors")
+    first = (await world.lock()).lock
+    assert first.models[0].sha256 is None
+    services.status = 302
+    assert (await world.lock(former=first)).lock.models[0].sha256 == SHA

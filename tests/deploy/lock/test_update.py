@@ -65,6 +65,8 @@ async def test_a_service_gets_a_maker(world: Any) -> None:
     first = (await world.lock()).lock
     options = LockOptions(git=world.forge.git, uv=world.uv)
     make = lock_maker(world.catalogue, Fetcher, options)
-    report = await make(world.contents, None)
+    report = await make(world.contents, None, False)
     assert report.lock.nodes == first.nodes
-    assert (await make(world.contents, first)).lock == first
+    after = world.forge.commit("Alpha/Alpha", {"x": "2"})
+    assert (await make(world.contents, first, False)).lock == first
+    assert (await make(world.contents, first, {"Alpha"})).lock.nodes[0].commit == after
