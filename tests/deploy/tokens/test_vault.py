@@ -255,6 +255,20 @@ async def test_a_row_s_token_cannot_be_moved_to_another_row(
         vault.secret_for("civitai.com")
 
 
+async def test_nobody_gets_another_s_token_by_copying_its_row(
+    vault: TokenVault, store: Store
+) -> None:
+    bob = vault.for_user("bob")
+    his = await bob.add("his", Service.CIVITAI, OTHER)
+    row = await store.get(ApiToken, his.id)
+    assert row is not None
+    await store.put(row.model_copy(update={"id": "copied", "userId": "ada"}))
+    await vault.refresh()
+    with pytest.raises(SecretError, match="changed or damaged"):
+        vault.secret_for("civitai.com")
+    assert (await bob.refresh()).secret_for("civitai.com") == OTHER
+
+
 @given(
     st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=200),
     st.sampled_from(Service),
