@@ -1,7 +1,7 @@
 """``wb.catalogue``: find node packs and models, fill the catalogue, and put it right."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -22,7 +22,9 @@ from comfynb.deploy.service import (
 from comfynb.engine.host import run_blocking
 from comfynb.errors import NotFound
 from comfynb.models import CustomNode, Model, ModelType, Source, StoredModel
+from comfynb.widgets import mimebundle
 from comfynb.widgets.tables import StaticTable
+from comfynb.workbench.deploy.panels import catalogue_panel
 from comfynb.workbench.deploy.showing import Shown, size
 from comfynb.workbench.deploy.syncs import Sync, SyncList
 
@@ -263,6 +265,10 @@ class Catalogue:
             f'{nodes.total} node packs and {models.total} models: wb.catalogue.models("sdxl") '
             'finds some, wb.catalogue.sync("manager") brings more'
         )
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
+        panel = catalogue_panel(self)
+        return mimebundle(panel, repr(self), panel.static_html())
 
 
 def _node_id(item: Any) -> str:

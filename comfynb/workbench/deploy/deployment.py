@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comfynb.deploy.lock import LockReport
 from comfynb.deploy.resolve import Resolution
 from comfynb.deploy.service import (
     AddModel,
@@ -41,10 +40,13 @@ from comfynb.models import (
     PackageType,
     SystemPackage,
 )
+from comfynb.widgets.composite import Composite
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.backends import Backend
 from comfynb.workbench.checking import WorkflowCheck
 from comfynb.workbench.deploy.locks import Changes, Locked, between
+from comfynb.workbench.deploy.panels import deployment_panel
+from comfynb.workbench.deploy.report import Report
 from comfynb.workbench.deploy.resolving import filling, loaded
 from comfynb.workbench.deploy.scripts import Script
 from comfynb.workbench.deploy.showing import Shown, size
@@ -316,7 +318,7 @@ class Deployment(Shown):
         return resolution
 
     @property
-    def report(self) -> LockReport | None:
+    def report(self) -> Report | None:
         """What the last attempt to lock it found: conflicts, risks, sizes; also if it failed."""
         return self._session.reports.get(self.id)
 
@@ -381,7 +383,12 @@ class Deployment(Shown):
         made = self._session.run(
             GenerateScript(deploymentId=self.id, target=target, lockId=lock_id)
         )
-        return Script(made.rendered, Lock.model_validate(made.record.content))
+        lock_id = made.record.id
+        return Script(
+            made.rendered,
+            Lock.model_validate(made.record.content),
+            again=lambda other: self.script(other, lock=lock_id),
+        )
 
     def save(self, folder: str | Path, target: str = "runpod") -> Path:
         """Write the script's files into a folder; returns the path of the one to run."""
@@ -464,6 +471,9 @@ class Deployment(Shown):
             for one in contents.packages
         ]
         return StaticTable(["kind", "name", "where", "size", "state"], rows, limit=200, wrap=True)
+
+    def _panel(self) -> Composite | None:
+        return deployment_panel(self)
 
 
 def _state(enabled: bool) -> str:

@@ -1,8 +1,12 @@
 """A lock as it is shown: what it pins, what is risky about it, and what it changes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from comfynb.deploy.lock import LockDiff, LockReport, diff_locks, explain_changes
 from comfynb.deploy.service import MadeLock
 from comfynb.models import Lock, LockRecord
+from comfynb.widgets.deploy import ReportState, report_html
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.deploy.showing import Shown
 
@@ -40,12 +44,10 @@ class Locked(Shown):
         self.lock = made.lock
         self.report: LockReport = made.report
         """Conflicts, risks, sizes and notes."""
-        explained = (
-            explain_changes(made.former, made.lock, update)
-            if made.former is not None
-            else LockDiff(())
+        self._explained = (
+            explain_changes(made.former, made.lock, update) if made.former is not None else None
         )
-        self.changes = Changes(explained)
+        self.changes = Changes(self._explained or LockDiff(()))
         """What it changes in the former lock; nothing if there was none."""
 
     def _heading(self) -> str:
@@ -58,6 +60,12 @@ class Locked(Shown):
 
     def _good(self) -> bool | None:
         return True
+
+    def _repr_html_(self) -> str:
+        return report_html(ReportState(self.report, self._explained))
+
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}
 
     def _table(self) -> StaticTable:
         report = self.report

@@ -1,13 +1,13 @@
 """A script that was made of a lock: shown, copied, saved."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from comfynb.errors import UsageError
 from comfynb.models import Lock
-from comfynb.widgets.markup import user
-from comfynb.widgets.theme import styled
+from comfynb.widgets import mimebundle
+from comfynb.workbench.deploy.panels import script_panel
 
 __all__ = ["Script"]
 
@@ -15,8 +15,9 @@ __all__ = ["Script"]
 class Script:
     """The files of one target; ``script.text`` is the one that is run, ``save`` writes them all."""
 
-    def __init__(self, rendered: Any, lock: Lock) -> None:
+    def __init__(self, rendered: Any, lock: Lock, again: "Callable[[str], Script]") -> None:
         self._rendered = rendered
+        self._again = again
         self.lock = lock
         """What it installs."""
 
@@ -78,12 +79,6 @@ class Script:
     def __repr__(self) -> str:
         return "\n".join([f"<Script {self._line()}>", *self.notes])
 
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{user(note, 500)}</li>" for note in self.notes)
-        return styled(
-            f"<div>{user(self._line(), 500)}</div><ul>{notes}</ul>"
-            f'<pre class="comfynb-soft">{user(self.text, len(self.text))}</pre>'
-        )
-
-    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
+        panel = script_panel(self, self._again)
+        return mimebundle(panel, repr(self), panel.static_html())

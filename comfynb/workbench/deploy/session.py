@@ -26,6 +26,7 @@ from comfynb.deploy.sync import (
 from comfynb.deploy.tokens import TokenVault
 from comfynb.engine.host import Doing, run_blocking
 from comfynb.models import Lock
+from comfynb.workbench.deploy.report import Report
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -48,7 +49,7 @@ class DeploySession:
         """The catalogue itself, below the service: for looking things up."""
         self.lock_options = LockOptions()
         """How locks are made: which git, uv, services and release of ComfyUI."""
-        self.reports: dict[str, LockReport] = {}
+        self.reports: dict[str, Report] = {}
         """What the last attempt to lock a deployment found, by its id."""
         self.sources: Mapping[str, Any] = {
             "manager": ManagerLists,
@@ -140,9 +141,10 @@ class DeploySession:
         self, contents: DeploymentContents, former: Lock | None, upgrade: Collection[str] | bool
     ) -> LockReport:
         options = replace(self.lock_options, upgrade=upgrade)
-        report = await make_lock(
+        made = await make_lock(
             contents, self.rows, await self.fetcher(), former=former, options=options
         )
+        report = Report.of(made, former, upgrade)
         self.reports[contents.deployment.id] = report
         return report
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from comfynb.widgets import mimebundle
+from comfynb.widgets.composite import Composite
 from comfynb.widgets.tables import StaticTable
 
 __all__ = ["Shown", "day", "size"]
@@ -21,6 +23,10 @@ class Shown:
     def _good(self) -> bool | None:
         return None
 
+    def _panel(self) -> Composite | None:
+        """What is shown where widgets are; None where the table is all."""
+        return None
+
     def __repr__(self) -> str:
         table = self._table()
         return f"{self._heading()}\n{table.plain()}" if len(table) else self._heading()
@@ -29,7 +35,10 @@ class Shown:
         return self._table().with_heading(self._heading(), good=self._good())
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, str]:
-        return {"text/plain": repr(self), "text/html": self._repr_html_()}
+        panel = self._panel()
+        if panel is None:
+            return {"text/plain": repr(self), "text/html": self._repr_html_()}
+        return mimebundle(panel, repr(self), panel.static_html())
 
 
 def size(number: int | None) -> str:

@@ -7,7 +7,9 @@ from comfynb.deploy.service import CancelSync
 from comfynb.deploy.sync import SyncRun, SyncView
 from comfynb.engine.host import Doing
 from comfynb.models import SyncJob
+from comfynb.widgets.composite import Composite
 from comfynb.widgets.tables import StaticTable
+from comfynb.workbench.deploy.panels import sync_panel
 from comfynb.workbench.deploy.showing import Shown, day
 
 if TYPE_CHECKING:
@@ -90,6 +92,9 @@ class Sync(Shown):
         view = self.view
         states = {"COMPLETED": True, "FAILED": False}
         return states.get(view.status.value) if view is not None else None
+
+    def _panel(self) -> Composite | None:
+        return sync_panel(self)
 
 
 class SyncList(Shown):

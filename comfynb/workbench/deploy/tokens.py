@@ -17,7 +17,9 @@ from comfynb.deploy.tokens import Rotation, TokenInfo
 from comfynb.engine.host import Doing
 from comfynb.errors import NotFound, UsageError
 from comfynb.models import Service
+from comfynb.widgets.composite import Composite
 from comfynb.widgets.tables import StaticTable
+from comfynb.workbench.deploy.panels import token_panel
 from comfynb.workbench.deploy.showing import Shown, day
 
 if TYPE_CHECKING:
@@ -102,6 +104,9 @@ class Tokens(Shown):
         ]
         columns = ["name", "service", "ends in", "state", "kept", "added (UTC)", "last used (UTC)"]
         return StaticTable(columns, rows)
+
+    def _panel(self) -> Composite | None:
+        return token_panel(self)
 
 
 def _service(service: Service | str) -> Service:
