@@ -77,7 +77,7 @@ class Sealed:
 def seal(row: ApiToken, token: Secret, key: Key) -> ApiToken:
     """Return the row with ``token`` encrypted in it."""
     text = token.get_secret_value()
-    inside = json.dumps({"row": row.id, "service": row.service.value, "token": text})
+    inside = json.dumps({**_place(row), "token": text})
     ciphertext = key.fernet.encrypt(inside.encode()).decode()
     sealed = Sealed(key.id, last_four(text), ciphertext)
     return row.model_copy(update={"token": str(sealed)})
@@ -96,13 +96,16 @@ def unseal(row: ApiToken, keys: Sequence[Key]) -> Secret:
         inside = json.loads(MultiFernet(fitting).decrypt(sealed.ciphertext))
     except (InvalidToken, ValueError):
         inside = None
-    # Whoever can write rows must not get a token sent to another service by moving it.
+    # Whoever can write rows must not get a token, or get it sent elsewhere, by moving it.
     if (
         isinstance(inside, dict)
-        and inside.get("row") == row.id
-        and inside.get("service") == row.service.value
+        and {name: inside.get(name) for name in _place(row)} == _place(row)
         and isinstance(inside.get("token"), str)
         and last_four(inside["token"]) == sealed.last4
     ):
         return Secret(inside["token"])
     raise SecretError(f"The token {row.name!r:.60} has been changed or damaged: enter it anew.")
+
+
+def _place(row: ApiToken) -> dict[str, str]:
+    return {"row": row.id, "user": row.userId, "service": row.service.value}

@@ -262,10 +262,17 @@ async def test_nobody_gets_another_s_token_by_copying_its_row(
     his = await bob.add("his", Service.CIVITAI, OTHER)
     row = await store.get(ApiToken, his.id)
     assert row is not None
-    await store.put(row.model_copy(update={"id": "copied", "userId": "ada"}))
-    await vault.refresh()
+    for change in ({"id": "copied", "userId": "ada"}, {"userId": "ada"}):
+        await store.put(row.model_copy(update=change))
+        await vault.refresh()
+        with pytest.raises(SecretError, match="changed or damaged"):
+            vault.secret_for("civitai.com")
+        await store.delete(ApiToken, "copied")
+    # A copy within one person's own rows is none of theirs either.
+    await store.put(row, row.model_copy(update={"id": "copied", "createdAt": utcnow()}))
     with pytest.raises(SecretError, match="changed or damaged"):
-        vault.secret_for("civitai.com")
+        (await bob.refresh()).secret_for("civitai.com")
+    await store.delete(ApiToken, "copied")
     assert (await bob.refresh()).secret_for("civitai.com") == OTHER
 
 
