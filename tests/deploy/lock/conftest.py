@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import ssl
 import subprocess
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -34,6 +35,8 @@ from comfynb.store import Store, Transaction, open_store
 
 GITHUB = "https://github.com/"
 COMFYUI = "comfyanonymous/ComfyUI"
+# Nothing here speaks TLS, and reading all certificates each time takes longer than the tests.
+TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 TORCH_FREE = "numpy\npillow\n"
 
 
@@ -257,7 +260,7 @@ class World:
             await self.store.put(*rows)
         given = {"git": self.forge.git, "uv": self.uv, "sources": self.sources, **options}
         policy = NetPolicy(frozenset(self.allowed))
-        async with Fetcher(policy=policy, timeout=10) as fetcher:
+        async with Fetcher(policy=policy, timeout=10, tls=TLS) as fetcher:
             return await make_lock(
                 self.contents,
                 self.catalogue,
