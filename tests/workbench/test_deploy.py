@@ -2,15 +2,18 @@
 
 import asyncio
 import base64
+import dataclasses
 import json
 import os
 import subprocess
 import threading
+from datetime import UTC, datetime
 
 import pytest
 
 from comfynb import Workbench
 from comfynb.deploy.lock import Git, LockOptions, Uv
+from comfynb.deploy.service import ResumeSync
 from comfynb.errors import (
     BackendUnreachable,
     InvalidValue,
@@ -18,7 +21,15 @@ from comfynb.errors import (
     NotFound,
     UsageError,
 )
-from comfynb.models import CustomNode, Deployment, ModelDownloadStats, Role, User
+from comfynb.models import (
+    CustomNode,
+    Deployment,
+    ModelDownloadStats,
+    Role,
+    SyncJob,
+    UrlValidation,
+    User,
+)
 
 REPOSITORY = "comfyanonymous/ComfyUI"
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -303,6 +314,50 @@ def test_a_lost_key_says_so_and_loses_nothing(wb, monkeypatch):
     assert wb.tokens.list[0].problem is None
 
 
+@pytest.mark.parametrize(
+    ("source", "options"),
+    [
+        ("manager", {"channel": "legacy"}),
+        ("registry", {"since": datetime(2026, 1, 1, tzinfo=UTC), "releases": True}),
+        ("civitai", {"tag": "faces", "base_models": ["SDXL"]}),
+        ("huggingface", {"repos": ["a/b"]}),
+        ("templates", {}),
+        ("backend", {"backend": "one"}),
+        ("urls", {"nodes": False}),
+    ],
+)
+def test_every_source_can_be_resumed(wb, source, options):
+    """What the store knows of a sync is enough to make its source again."""
+
+    async def make(values):
+        made = sources[source](**values)
+        return await made if hasattr(made, "__await__") else made
+
+    sources = wb.catalogue._session.sources
+    first = wb.host.wait(make(options))
+    job = SyncJob(
+        type=first.type,
+        status="FAILED",
+        results={"source": first.name, "settings": first.settings()},
+    )
+    wb.store.put(job).result()
+    seen = []
+
+    class Runner:
+        async def start(self, source, *, resume):
+            seen.append((source, resume))
+
+    async def runner():
+        return Runner()
+
+    service = wb.deployments._session.service
+    service.parts = dataclasses.replace(service.parts, syncs=runner)
+    wb.host.wait(service.run(ResumeSync(syncId=job.id)))
+    ((again, resumed),) = seen
+    assert resumed == job.id
+    assert (type(again), again.settings()) == (type(first), first.settings())
+
+
 def test_the_catalogue_is_filled_and_searched(wb, tmp_path):
     assert shown(wb.catalogue.nodes(limit=1)).startswith(f"{wb.catalogue.nodes().total} node packs")
     lists = tmp_path / "lists"
@@ -337,4 +392,8 @@ def test_the_catalogue_is_filled_and_searched(wb, tmp_path):
         wb.catalogue.sync("manager", nonsense=1).wait(60)
     with pytest.raises(NotFound, match="has nothing called 'x'"):
         wb.catalogue.model("x")
+    row = UrlValidation(url="https://example.org/gone", isValid=False, errorMessage=HOSTILE)
+    assert shown(wb.catalogue.broken) == "no address is known to be broken"
+    wb.store.put(row).result()
+    assert "https://example.org/gone" in shown(wb.catalogue.broken)
     assert wb.store.count(ModelDownloadStats).result() == 0

@@ -57,7 +57,13 @@ from comfynb.deploy.service.statistics import (
     RecordDownloads,
     Usage,
 )
-from comfynb.deploy.service.syncs import CancelSync, ListSyncs, ResumeSync, StartSync
+from comfynb.deploy.service.syncs import (
+    CancelSync,
+    ListSyncs,
+    ListValidations,
+    ResumeSync,
+    StartSync,
+)
 from comfynb.deploy.service.tokens import (
     ActivateToken,
     AddToken,
@@ -104,6 +110,7 @@ __all__ = [
     "ListPeople",
     "ListSyncs",
     "ListTokens",
+    "ListValidations",
     "MadeLock",
     "MadeScript",
     "MakeLock",

@@ -11,12 +11,12 @@ from pydantic import Field
 from comfynb.deploy.service.command import Command, Desk, Run, reads, steps
 from comfynb.deploy.service.parts import needed
 from comfynb.deploy.service.permission import Permission
-from comfynb.deploy.sync import SyncRun, SyncSource
+from comfynb.deploy.sync import CivitaiModels, HuggingFaceModels, SyncRun, SyncSource
 from comfynb.errors import NotFound, UsageError
-from comfynb.models import JsonObject, Role, SyncJob
+from comfynb.models import JsonObject, Role, SyncJob, UrlValidation
 from comfynb.store import View
 
-__all__ = ["CancelSync", "ListSyncs", "ResumeSync", "StartSync"]
+__all__ = ["CancelSync", "ListSyncs", "ListValidations", "ResumeSync", "StartSync"]
 
 CURATES = Permission(role=Role.CURATOR)
 
@@ -54,6 +54,15 @@ class ListSyncs(Command[list[SyncJob]]):
     limit: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
+class ListValidations(Command[list[UrlValidation]]):
+    """List what addresses of the catalogue answered when they were last looked at."""
+
+    permission: ClassVar = Permission()
+
+    valid: bool | None = None
+    limit: Annotated[int, Field(ge=1, le=10_000)] = 1000
+
+
 async def _source(run: Run[Any], name: str, options: dict[str, Any]) -> SyncSource:
     sources = run.parts.sources
     if name not in sources:
@@ -84,13 +93,18 @@ async def _resume(run: Run[ResumeSync]) -> SyncRun:
         raise NotFound(f"There is no sync {run.command.syncId!r:.80}.")
     runner = await needed(run.parts.syncs, "syncs")()
     wanted = job.results.get("source")
-    options = dict(job.results.get("settings") or {})
-    if isinstance(options.get("since"), str):
-        options["since"] = datetime.fromisoformat(options["since"])
+    settings = dict(job.results.get("settings") or {})
+    # What a service is asked with is kept as it is sent, whatever options it came from.
+    params = settings.pop("params", None)
+    if isinstance(settings.get("since"), str):
+        settings["since"] = datetime.fromisoformat(settings["since"])
     for name in run.parts.sources:
         # Sources are known by short names to people, and by their own in the store.
         if getattr(run.parts.sources[name], "name", name) == wanted:
-            return await runner.start(await _source(run, name, options), resume=job.id)
+            source = await _source(run, name, settings)
+            if isinstance(source, CivitaiModels | HuggingFaceModels) and params is not None:
+                source.params = dict(params)
+            return await runner.start(source, resume=job.id)
     raise NotFound(f"There is no source {wanted!r:.80} to resume this sync of.")
 
 
@@ -104,3 +118,9 @@ async def _cancel(run: Run[CancelSync]) -> SyncJob:
 @reads(ListSyncs)
 def _list(desk: Desk[View], command: ListSyncs) -> list[SyncJob]:
     return desk.tx.find(SyncJob, order_by="-createdAt", limit=command.limit)
+
+
+@reads(ListValidations)
+def _validations(desk: Desk[View], command: ListValidations) -> list[UrlValidation]:
+    where = {} if command.valid is None else {"isValid": command.valid}
+    return desk.tx.find(UrlValidation, where=where, order_by="-lastChecked", limit=command.limit)

@@ -1,6 +1,6 @@
 """From a workflow to a machine: ``wb.deployments``, ``.catalogue``, ``.tokens``, ``.people``."""
 
-from comfynb.workbench.deploy.catalogue import Catalogue, Found
+from comfynb.workbench.deploy.catalogue import Broken, Catalogue, Found
 from comfynb.workbench.deploy.deployment import Deployment, Registered
 from comfynb.workbench.deploy.deployments import Deployments
 from comfynb.workbench.deploy.locks import Changes, Locked
@@ -11,6 +11,7 @@ from comfynb.workbench.deploy.syncs import Sync, SyncList
 from comfynb.workbench.deploy.tokens import Tokens
 
 __all__ = [
+    "Broken",
     "Catalogue",
     "Changes",
     "DeploySession",

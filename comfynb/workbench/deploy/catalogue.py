@@ -12,6 +12,7 @@ from comfynb.deploy.service import (
     EditModel,
     EditNode,
     ListSyncs,
+    ListValidations,
     RegisterModel,
     RegisterNode,
     ResumeSync,
@@ -21,17 +22,17 @@ from comfynb.deploy.service import (
 )
 from comfynb.engine.host import run_blocking
 from comfynb.errors import NotFound
-from comfynb.models import CustomNode, Model, ModelType, Source, StoredModel
+from comfynb.models import CustomNode, Model, ModelType, Source, StoredModel, UrlValidation
 from comfynb.widgets import mimebundle
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.deploy.panels import catalogue_panel
-from comfynb.workbench.deploy.showing import Shown, size
+from comfynb.workbench.deploy.showing import Shown, day, size
 from comfynb.workbench.deploy.syncs import Sync, SyncList
 
 if TYPE_CHECKING:
     from comfynb.workbench.deploy.session import DeploySession
 
-__all__ = ["Catalogue", "Found"]
+__all__ = ["Broken", "Catalogue", "Found"]
 
 M = TypeVar("M", bound=StoredModel)
 
@@ -79,6 +80,27 @@ def _row(item: Any) -> tuple[object, ...]:
             *(item.filename or "", verified),
         )
     return (item.name, item.author or "", len(item.nodeClasses), item.githubUrl, verified)
+
+
+class Broken(Shown):
+    """URLs that gave no file when they were last looked at."""
+
+    def __init__(self, rows: Sequence[UrlValidation]) -> None:
+        self.rows = tuple(rows)
+        """As the store has them."""
+
+    def _heading(self) -> str:
+        if not self.rows:
+            return "no address is known to be broken"
+        return f"{len(self.rows)} addresses gave no file"
+
+    def _table(self) -> StaticTable:
+        rows = [
+            (one.url, one.statusCode or "", one.errorMessage or "", day(one.lastChecked))
+            for one in self.rows
+        ]
+        columns = ["address", "status", "why", "looked at (UTC)"]
+        return StaticTable(columns, rows, limit=100, wrap=True)
 
 
 class Catalogue:
@@ -196,6 +218,8 @@ class Catalogue:
             raise NotFound(
                 f"There is no source {source!r:.80}; there are: {', '.join(self.sources)}."
             )
+        # The list that ships with comfynb comes first: afterwards the catalogue is not empty.
+        self._session.fill()
         command = StartSync(source=source, options=_plain(options))
         return Sync(self._session, self._session.do(command, f"sync {source}"), source)
 
@@ -203,6 +227,19 @@ class Catalogue:
         """Go on with a sync that failed or was cancelled; ``wb.catalogue.syncs`` lists them."""
         command = ResumeSync(syncId=sync_id)
         return Sync(self._session, self._session.do(command, "resume"), f"sync {sync_id:.8}")
+
+    def validate(self, *, models: bool = True, nodes: bool = True) -> "Sync":
+        """Begin to look whether what is listed is still there; ``await`` it. As :meth:`sync`.
+
+        What was looked at within a day is not asked again. ``wb.catalogue.broken`` says what for.
+        """
+        return self.sync("urls", models=models, nodes=nodes)
+
+    @property
+    def broken(self) -> "Broken":
+        """URLs that gave no file when they were last looked at, the latest first."""
+        rows = self._session.run(ListValidations(valid=False))
+        return Broken(rows)
 
     @property
     def sources(self) -> list[str]:

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from comfynb.deploy.catalogue import Catalogue
 from comfynb.deploy.catalogue.entries import BACKEND
 from comfynb.deploy.lock import LockOptions, LockReport, make_lock
 from comfynb.deploy.net import Fetcher, NetPolicy
+from comfynb.deploy.net.validation import UrlChecks
 from comfynb.deploy.people import Person, current_user
 from comfynb.deploy.resolve import BackendFacts, Resolution, resolve
 from comfynb.deploy.scripts import render
@@ -58,6 +60,7 @@ class DeploySession:
             "huggingface": HuggingFaceModels,
             "templates": TemplateModels,
             "backend": _OfBackend(self),
+            "urls": _Urls(self),
         }
         """What the catalogue can be filled from, by name; each with options of its own."""
         self._user = user
@@ -175,6 +178,25 @@ class DeploySession:
         models = await self.rows.search_models(active=None, limit=1)
         if not nodes.total and not models.total:
             await self.rows.seed()
+
+
+class _Urls:
+    """Whether what the catalogue names is still there."""
+
+    name = UrlChecks.name
+
+    def __init__(self, session: DeploySession) -> None:
+        self._session = session
+
+    def __call__(
+        self, models: bool = True, nodes: bool = True, fresh_for_s: float = 86400
+    ) -> UrlChecks:
+        return UrlChecks(
+            self._session.workbench.store,
+            models=models,
+            nodes=nodes,
+            fresh_for=timedelta(seconds=fresh_for_s),
+        )
 
 
 class _OfBackend:
