@@ -34,10 +34,13 @@ def main():
                 workbench.backends.add(url)
         workbench.check_backends().wait()
         workflow = workbench.workflows.load(PROMPT, name=f"fair {first}")
+        seeds = range(int(first), int(first) + int(points))
+        sweep = workbench.sweep(workflow, {"seed": seeds})
+        sweep.pause()  # both are made before either goes on
         print("ready", flush=True)
         sys.stdin.readline()
-        seeds = range(int(first), int(first) + int(points))
-        sweep = workbench.sweep(workflow, {"seed": seeds}).wait()
+        sweep.resume()
+        sweep.wait()
         rows = workbench.sql(
             "select p.prompt_id from points join prompts p on p.job_id = points.job_id "
             "where points.sweep_id = $1 and p.state = 'completed'",
