@@ -362,6 +362,7 @@ STUB = """\
 #!/bin/bash
 # Tells of the call, and waits to be killed if it is the one.
 {{ printf '%s' {name}; printf ' %q' "$@"; printf '\\n'; }} >>"$STUBS/calls"
+env >>"$STUBS/environments"
 if [[ -n ${{KILL_AT:-}} && $(wc -l <"$STUBS/calls") == "$KILL_AT" ]]; then
   echo now >"$STUBS/now"
   exec /bin/sleep 300
@@ -396,7 +397,7 @@ class Machine:
         if uv.exists():
             (self.programs / "uv").symlink_to(uv)
         # Waiting is written down, and over at once.
-        self.stub("sleep", '[[ $1 == 5 ]] && exec /bin/sleep 5; echo "$1" >>"$STUBS/slept"\n')
+        self.stub("sleep", '[[ $1 == 10 ]] && exec /bin/sleep 10; echo "$1" >>"$STUBS/slept"\n')
         self.environment = {
             "PATH": f"{self.programs}:{os.environ['PATH']}",
             "HOME": str(self.home),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 
 import pytest
 
@@ -314,6 +315,24 @@ def test_the_disk_fills_up(  # noqa: PLR0917
     ended = machine.execute("bash", script)
     assert ended.code == 0, ended.said
     assert machine.path("models/checkpoints/one.safetensors").read_bytes() == body(SIZE)
+
+
+def test_a_small_disk_is_full(machine, hosts, facts, fetch):
+    """A real one, and a file whose size nobody knew beforehand."""
+    disk = machine.folder / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here: a disk that is really full is NOT TESTED")
+    try:
+        ended = fetch({"url": facts["url"]}, "--models", str(disk))
+        assert ended.code == 3, ended.said
+        assert "is the disk or the quota full?" in ended.said
+        assert not (disk / "checkpoints" / "one.safetensors").exists()
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 # Tokens -----------------------------------------------------------------------------------------

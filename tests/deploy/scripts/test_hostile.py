@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import unicodedata
+from importlib import resources
 
 import dockerfile
+import jsonschema
 import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
@@ -232,7 +234,7 @@ def test_deployments(flavour, linter, tmp_path):
     assert len(made) >= EACH * 0.9
     check_shell(made, linter, tmp_path)
     check_dockerfiles(made, linter, tmp_path)
-    check_compose(made, linter, tmp_path)
+    check_compose(made)
     check_snapshots(made)
     check_runs(made, tmp_path)
     shutil.rmtree(root)
@@ -288,15 +290,19 @@ def check_shell(made, linter, tmp_path):
     linter("shellcheck", *files, cwd=tmp_path)
 
 
+LIBRARY = re.compile(r"(library\.sh\n).*?^(COMFYNB_LIBRARY$)", re.MULTILINE | re.DOTALL)
+
+
 def check_dockerfiles(made, linter, tmp_path):
     """The parser sees the instructions that were meant; hadolint every RUN."""
     distinct, head, whole = {}, "", []
     for folder, lock, _ in made:
         for target in ("docker", "compose"):
-            path = folder / target / "Dockerfile"
-            parsed = dockerfile.parse_file(str(path))
+            text = (folder / target / "Dockerfile").read_text()
+            # The library is the same in all, and the parser takes long for it.
+            text = LIBRARY.sub(r"\1\2", text, count=1)
+            parsed = dockerfile.parse_string(text)
             kinds = [command.cmd.upper() for command in parsed]
-            text = path.read_text()
             assert kinds[:6] == ["FROM", "ENV", "SHELL", "RUN", "COPY", "COPY"]
             assert kinds[-4:] == ["COPY", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT"]
             assert set(kinds[6:-4]) == {"RUN"}
@@ -342,11 +348,14 @@ def interpolated(value):
     )
 
 
-def check_compose(made, linter, tmp_path):
+def check_compose(made):
+    """Against the schema that check-jsonschema brings; the program itself takes long to start."""
+    schema = resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
+    validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
     files = [folder / "compose" / "compose.yaml" for folder, _, _ in made]
-    linter("check-jsonschema", "--builtin-schema", "vendor.compose-spec", *files, cwd=tmp_path)
     for path, (_, lock, _) in zip(files, made, strict=True):
         document = yaml.safe_load(path.read_text())
+        assert [error.message for error in validator.iter_errors(document)] == []
         (service,) = document["services"].values()
         environment = {key: interpolated(value) for key, value in service["environment"].items()}
         ours = {"COMFYNB_MODELS": "/models", "COMFYNB_STATE": "/models/.comfynb"}

@@ -42,6 +42,9 @@ def test_all_of_it_and_then_nothing(target, full, machine, hosts, tokens):
     told = [asked for asked in hosts.asked if "authorization" in asked.headers]
     assert {asked.host for asked in told} == {"huggingface.co"}
     assert all(token not in call for call in machine.calls for token in tokens.values())
+    told = (machine.stubs / "environments").read_text()
+    assert "PATH=" in told
+    assert not any(token in told for token in tokens.values())
     for path in machine.workspace.rglob("*"):
         if path.is_file() and not path.is_symlink():
             assert not any(token.encode() in path.read_bytes() for token in tokens.values())

@@ -85,6 +85,8 @@ def test_whole_files_pass_the_linters(target, lock, linter, tmp_path):
     assert main.exists()
     for name in rendered.executable:
         linter("shellcheck", tmp_path / name, cwd=tmp_path)
+    if target == "compose":
+        linter("check-jsonschema", "--builtin-schema", "vendor.compose-spec", main, cwd=tmp_path)
     if "Dockerfile" in rendered.files:
         linter("hadolint", tmp_path / "Dockerfile", cwd=tmp_path)
 

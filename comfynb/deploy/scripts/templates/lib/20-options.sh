@@ -4,6 +4,7 @@ DRY_RUN=no REPLACE=no VERIFY=no ALLOW_HTTP=no INSTALL_SCRIPTS=yes
 START='' WORKSPACE=${COMFYNB_WORKSPACE:-} MODELS=${COMFYNB_MODELS:-} PARTS=${COMFYNB_PARTS:-}
 JOBS=${COMFYNB_JOBS:-4} PORT=${COMFYNB_PORT:-8188} HEADROOM=${COMFYNB_HEADROOM:-}
 INSTALLER=${COMFYNB_INSTALLER:-auto} SECRETS=${COMFYNB_SECRETS:-/run/secrets}
+LISTEN=${COMFYNB_LISTEN:-}
 EXEC=()
 
 usage() {
@@ -18,6 +19,7 @@ running it again costs nothing; what was interrupted goes on where it stopped.
   --headroom BYTES      disk space that must stay free             (COMFYNB_HEADROOM)
   --installer NAME      auto, uv or pip                            (COMFYNB_INSTALLER)
   --port N              ComfyUI's port, 8188 if not given          (COMFYNB_PORT)
+  --listen ADDRESS      what ComfyUI listens at, such as 0.0.0.0   (COMFYNB_LISTEN)
   --start, --no-start   start ComfyUI at the end, or do not
   --no-install-scripts  do not run the install.py of node packs
   --verify              hash again what earlier runs have verified
@@ -57,7 +59,7 @@ parse_options() {
         EXEC=("$@")
         return
         ;;
-      --workspace | --models | --jobs | --headroom | --installer | --port)
+      --workspace | --models | --jobs | --headroom | --installer | --port | --listen)
         (($# > 0)) || die "$EXIT_USAGE" "$option needs a value; see --help"
         case $option in
           --workspace) WORKSPACE=$1 ;;
@@ -66,6 +68,7 @@ parse_options() {
           --headroom) HEADROOM=$1 ;;
           --installer) INSTALLER=$1 ;;
           --port) PORT=$1 ;;
+          --listen) LISTEN=$1 ;;
         esac
         shift
         ;;
@@ -90,6 +93,7 @@ check_options() {
   [[ $JOBS =~ ^[1-9][0-9]?$ ]] || die "$EXIT_USAGE" '--jobs must be a number from 1 to 99'
   [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] || die "$EXIT_USAGE" '--port must be a number from 1 to 65535'
   [[ $HEADROOM =~ ^[0-9]{0,15}$ ]] || die "$EXIT_USAGE" '--headroom must be a number of bytes'
+  [[ $LISTEN =~ ^[0-9a-fA-F.:,]+$ ]] || die "$EXIT_USAGE" '--listen must be an IP address'
   case $INSTALLER in auto | uv | pip) ;; *) die "$EXIT_USAGE" '--installer is auto, uv or pip' ;; esac
   WORKSPACE=$(absolute --workspace "${WORKSPACE:-$DEFAULT_WORKSPACE}") || exit
   [[ $WORKSPACE != / ]] || die "$EXIT_USAGE" '--workspace must be a folder of its own, not /'

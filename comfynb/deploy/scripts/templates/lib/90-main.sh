@@ -123,10 +123,10 @@ watch() {
     fi
     places+=("$(place "${file[3]}")/${file[4]}")
   done
-  while sleep 5 && kill -0 "$$" 2>/dev/null; do
+  while sleep 10 && kill -0 "$$" 2>/dev/null; do
     now=$(stat -L -c %s -- "${places[@]}" 2>/dev/null | awk '{ sum += $1 } END { printf "%d", sum }') || now=0
     if ((before >= 0 && now != before)); then
-      say "$(human "$now") of $(human "$TOTAL_BYTES"), $(human "$(((now - before) / 5))")/s"
+      say "$(human "$now") of $(human "$TOTAL_BYTES"), $(human "$(((now - before) / 10))")/s"
     fi
     before=now
   done
@@ -185,7 +185,10 @@ summary() {
 
 # The one line that makes this machine a backend.
 register_line() {
-  local address=http://${COMFYNB_ADDRESS:-$(hostname)}:$PORT
+  local address=${COMFYNB_ADDRESS:-$(hostname)}
+  # What listens to this machine only, or behind a port that Docker publishes on it.
+  if [[ $LISTEN == 127.0.0.1 || $TARGET == docker ]]; then address=${COMFYNB_ADDRESS:-127.0.0.1}; fi
+  address=http://$address:$PORT
   if [[ $TARGET == runpod && ${RUNPOD_POD_ID:-} =~ ^[A-Za-z0-9-]+$ ]]; then
     address=https://$RUNPOD_POD_ID-$PORT.proxy.runpod.net
   fi
@@ -234,7 +237,7 @@ main() {
   open_state
   check_driver
   # An install.py may ask for pip, which uv leaves out.
-  if [[ $INSTALL_SCRIPTS == yes && ${#INSTALLS[@]} -gt 0 ]]; then SEED=(--seed); fi
+  if [[ $INSTALL_SCRIPTS == yes && $WANTS_PIP == yes ]]; then SEED=(--seed); fi
   install
   summary
   start
@@ -278,7 +281,7 @@ start() {
   if [[ $TARGET == docker && $START == no ]]; then return 0; fi # a layer of an image
   register_line
   if [[ $START == no ]]; then
-    say "Start it with: $0 --start"
+    say "Start it with: $0 --start (and --listen 0.0.0.0 for other machines)"
     return 0
   fi
   start_command
