@@ -161,7 +161,7 @@ def _list_entry(
         jsFiles=lines(item.get("js_path")),
         tags=[*words(item.get("tags")), *words(item.get("category"))],
         registryId=registry_id,
-        nodenamePattern=_one(item.get("nodename_pattern")),
+        nodenamePattern=_pattern(item.get("nodename_pattern")),
         preempts=_classes(item.get("preemptions"))[0],
         aptPackages=lines(item.get("apt_dependency")),
         files=kept,
@@ -278,7 +278,7 @@ def _map_entry(
     entry.preempts = list(
         dict.fromkeys([*(entry.preempts or ()), *_classes(facts.get("preemptions"))[0]])
     )
-    entry.nodenamePattern = entry.nodenamePattern or _one(facts.get("nodename_pattern"))
+    entry.nodenamePattern = entry.nodenamePattern or _pattern(facts.get("nodename_pattern"))
 
 
 def _stats_entry(
@@ -357,6 +357,12 @@ def _alter_entry(
     else:
         pack.attached.append((ALTER, label))
     pack.entry.tags = list(dict.fromkeys([*(pack.entry.tags or ()), *words(item.get("tags"))]))
+
+
+def _pattern(value: object) -> str:
+    """Return a pattern for node classes as it is; '' for what none of them could be."""
+    text = _one(value)
+    return text if len(text) <= _LONGEST_CLASS and text.isprintable() else ""
 
 
 def _one(value: object) -> str:

@@ -18,6 +18,8 @@ from comfynb.models import (
 )
 from comfynb.store import Store, open_store
 
+TABLES = (CustomNode, NodeFacts, NodeVersion, Model, ModelVersion)
+
 
 @pytest.fixture(params=["duckdb", "postgres"])
 def kind(request: pytest.FixtureRequest) -> str:
@@ -25,16 +27,21 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def postgres_place(postgres_server: Any) -> str:
+    """One database for all tests: making one takes longer than most of them."""
+    return str(postgres_server.new())
+
+
 @pytest.fixture
-def place(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+def store(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store on either database."""
     if kind == "duckdb":
-        return str(tmp_path / "lab.duckdb")
-    return str(request.getfixturevalue("postgres_server").new())
-
-
-@pytest.fixture
-def store(place: str) -> Iterator[Store]:
-    store = open_store(place)
+        store = open_store(tmp_path / "lab.duckdb")
+    else:
+        store = open_store(request.getfixturevalue("postgres_place"))
+        names = ", ".join(model.table_name for model in TABLES)
+        store.transact(lambda tx: tx.execute(f"truncate {names} cascade")).result(60)
     yield store
     store.close().result(30)
 
@@ -50,9 +57,6 @@ def file_store(tmp_path: Path) -> Iterator[Store]:
     store = open_store(tmp_path / "lab.duckdb")
     yield store
     store.close().result(30)
-
-
-TABLES = (CustomNode, NodeFacts, NodeVersion, Model, ModelVersion)
 
 
 class Make:

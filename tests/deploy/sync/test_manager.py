@@ -126,7 +126,7 @@ async def test_every_kind_of_dirt_has_its_end(
                 files=["https://civitai.com/api/download/models/6"],
                 install_type="unzip",
             ),
-            listed("https://github.com/ada/id", id="../../x"),
+            listed("https://github.com/ada/id", id="../../x", nodename_pattern="\ud800\n"),
             listed("https://github.com/ada/two", title="a\x00b\n\u202ec", author=7, pip="numpy"),
             # Nothing can be made of these.
             "text",
