@@ -9,7 +9,6 @@ import os
 import re
 import select
 import shutil
-import signal
 import socketserver
 import ssl
 import subprocess
@@ -523,12 +522,20 @@ class Machine:
             "UV_CACHE_DIR": str(self.folder / "uv-cache"),
         }
 
-    def kill(self, session: int) -> None:
-        """End everybody of a session at once, as when a container ends."""
+    def session(self, session: int) -> list[psutil.Process]:
+        """Everybody that a run has started, whichever group it is in."""
+        found = []
         for process in psutil.process_iter():
             with suppress(ProcessLookupError, psutil.Error):
                 if os.getsid(process.pid) == session:
-                    os.kill(process.pid, signal.SIGKILL)
+                    found.append(process)
+        return found
+
+    def kill(self, session: int) -> None:
+        """End everybody of a session at once, as when a container ends."""
+        for process in self.session(session):
+            with suppress(ProcessLookupError, psutil.Error):
+                process.kill()
 
     def run_killed_at(self, lock: Lock, call: int, **environment: str) -> bool:
         """Run the bash script and kill all of it at the call of that number; False if it ended."""

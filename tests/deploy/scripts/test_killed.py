@@ -112,11 +112,8 @@ def test_a_signal_ends_all_of_it(name, code, machine, hosts, lock):
     hosts.files["files.example/one"].plan = [{"stall": 20_000}]
     process = machine.start("bash", machine.write(render_bash(lock)), COMFYNB_JOBS="1")
     assert hosts.stalled.wait(60)
-    others = [
-        other
-        for other in psutil.process_iter(["cmdline"])
-        if any(str(machine.folder) in word for word in other.info["cmdline"] or [])
-    ]
+    others = machine.session(process.pid)
+    assert {other.name() for other in others} >= {"bash", "curl"}
     process.send_signal(getattr(signals, name))
     assert process.wait(60) == code
     _, alive = psutil.wait_procs(others, timeout=30)

@@ -1,5 +1,6 @@
 """Whole scripts pass the linters, the same lock gives the same texts, and the wheel has it all."""
 
+import re
 import subprocess
 import sys
 import zipfile
@@ -117,3 +118,82 @@ def test_the_wheel_holds_the_templates(repo, tmp_path):
 def test_an_unknown_target(lock):
     with pytest.raises(DeploymentError, match="choose one of runpod, bash, docker, compose"):
         render(lock(), "ansible")
+
+
+def test_a_huge_deployment(lock, tmp_path):
+    """More models than an image has layers, more packages than a command line holds."""
+    hashes = [f"sha256:{number:064x}" for number in range(40)]
+    made = lock(
+        name="x" * 5000,
+        python={
+            "version": "3.12",
+            "requirements": [
+                {"name": f"package-{n}", "version": "1.0", "hashes": hashes} for n in range(200)
+            ],
+        },
+        nodes=[
+            {
+                "name": f"Pack {n}",
+                "folder": f"pack-{n}",
+                "repository": f"https://github.com/a/pack-{n}",
+                "commit": f"{n:040x}",
+            }
+            for n in range(100)
+        ],
+        models=[
+            {
+                "name": f"model {n}",
+                "filename": f"{n}.safetensors",
+                "folder": "models/loras",
+                "url": f"https://files.example/{n}",
+                "size": 10**12,
+                "sha256": f"{n:064x}",
+            }
+            for n in range(300)
+        ],
+        environment={f"V{n}": "x" * 10_000 for n in range(90)},
+    )
+    docker = render(made, "docker").files["Dockerfile"]
+    assert docker.count("\nRUN ") < 60
+    assert docker.count("lock_file") == 300 + 1  # the function's own name in the library
+    script = written(render(made, "bash"), tmp_path)
+    done = subprocess.run(
+        ["bash", script, "--dry-run", "--workspace", tmp_path / "workspace"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "to fetch: 300 files, 272.8 TiB" in done.stdout
+    assert "would fail: not enough disk" in done.stdout
+    assert done.stdout.count("would check out") == 101
+
+
+def layers(text):
+    return re.findall(
+        r"^RUN[^\n]*COMFYNB_STEP'\n.*?^COMFYNB_STEP\n", text, re.MULTILINE | re.DOTALL
+    )
+
+
+def test_layers_that_say_the_same_stay_in_the_cache(lock):
+    """Another name, another model: what comes before it in the image is the same text."""
+    one = layers(render(lock(**FULL), "docker").files["Dockerfile"])
+    changed = {**FULL, "name": "Another", "models": [FULL["models"][0]], "environment": {}}
+    other = layers(render(lock(**changed), "docker").files["Dockerfile"])
+    assert len(one) == len(other) + 1 == 6
+    assert one[:5] == other
+    # A pack's commit changes its own layer, and no earlier one.
+    packs = [{**FULL["nodes"][0], "commit": "e" * 40}, *FULL["nodes"][1:]]
+    other = layers(render(lock(**{**FULL, "nodes": packs}), "docker").files["Dockerfile"])
+    assert [left == right for left, right in zip(one, other, strict=True)] == [
+        *[True] * 3,
+        False,
+        *[True] * 2,
+    ]
+
+
+def test_secrets_are_mounted_where_they_are_wanted_and_nowhere_else(lock):
+    text = render(lock(**FULL), "docker").files["Dockerfile"]
+    wanted = [re.findall(r"type=secret,id=(\w+),required=true", step) for step in layers(text)]
+    assert wanted == [[], [], [], [], ["hf_token"], ["civitai_token"]]
+    assert not re.search(r"^(ARG|ENV).*TOKEN", text, re.MULTILINE)
