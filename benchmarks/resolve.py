@@ -1,8 +1,9 @@
 """How long finding out what every official template needs takes, beside reading it as JSON.
 
 Both are timed in one run on the same texts, best of several, in CPU time so that other programs on
-the machine do not count. Prints what of all templates resolves against the own catalogue, and with
-ComfyUI-Manager's lists where a folder with them is named. Exits with 1 if a workflow takes more
+the machine do not count. Prints what of all templates resolves against the own catalogue and what
+templates say about ComfyUI's own classes, and with ComfyUI-Manager's lists where a folder with them
+is named. Exits with 1 if a workflow takes more
 than twenty times as long as its ``json.loads``.
 
     python benchmarks/resolve.py [folder of ComfyUI-Manager's lists]
@@ -20,7 +21,14 @@ from pathlib import Path
 from typing import Any
 
 from comfynb.deploy.catalogue import CORE, Catalogue, NodeEntry, repository
-from comfynb.deploy.resolve import Needs, Resolution, look_up, needs_of, resolve_needs
+from comfynb.deploy.resolve import (
+    Needs,
+    Resolution,
+    core_classes_of,
+    look_up,
+    needs_of,
+    resolve_needs,
+)
 from comfynb.store import open_store
 
 LIMIT = 20
@@ -83,7 +91,8 @@ async def resolved(
         await catalogue.upsert_nodes(list(entries(lists)), source="comfyui-manager")
     start = time.process_time()
     knowledge = await look_up(catalogue, *needs)
-    found = [resolve_needs(one, knowledge) for one in needs]
+    core = core_classes_of(need for one in needs for need in one.classes)
+    found = [resolve_needs(one, knowledge, core=core) for one in needs]
     spent = time.process_time() - start
     await store.close()
     return found, spent

@@ -10,6 +10,7 @@ from comfynb.deploy.resolve.folders import (
 )
 from comfynb.deploy.resolve.index import ModelFile, folder_of
 from comfynb.deploy.resolve.needs import ClassNeed, ModelNeed, Needs, PackHint, Place
+from comfynb.deploy.resolve.packs import core_classes_of
 from comfynb.deploy.resolve.plan import Plan, PlannedModel, PlannedNode, plan_of
 from comfynb.deploy.resolve.resolution import (
     ModelCandidate,
@@ -42,6 +43,7 @@ __all__ = [
     "ResolvedModel",
     "Status",
     "canonical_folder",
+    "core_classes_of",
     "facts_of",
     "folder_of",
     "folder_problem",

@@ -14,7 +14,7 @@ from comfynb.deploy.resolve.resolution import (
 )
 from comfynb.models import CustomNode
 
-__all__ = ["CORE_ID", "is_newer", "packs_of", "resolve_class", "saved_with"]
+__all__ = ["CORE_ID", "core_classes_of", "is_newer", "packs_of", "resolve_class", "saved_with"]
 
 CORE_ID = "comfy-core"
 _NEWER = "the workflow is from a newer ComfyUI than the catalogue knows, which may bring it itself"
@@ -160,6 +160,15 @@ class _Question:
 
 def _each_once(nodes: Iterable[CustomNode]) -> list[CustomNode]:
     return list({node.id: node for node in nodes}.values())
+
+
+def core_classes_of(needs: Iterable[ClassNeed]) -> set[str]:
+    """The classes whose nodes say that they are ComfyUI's own.
+
+    Of ComfyUI's own templates that is as good as its list: give it to ``resolve`` as ``core``, or
+    to the catalogue as classes of ComfyUI. Of anybody else's workflow it is only a claim.
+    """
+    return {need.class_type for need in needs if any(hint.cnr_id == CORE_ID for hint in need.hints)}
 
 
 def packs_of(classes: Iterable[ResolvedClass], index: PackIndex) -> tuple[PackUse, ...]:

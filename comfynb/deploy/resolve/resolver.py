@@ -70,19 +70,24 @@ async def resolve(
     *,
     backends: Sequence[BackendFacts] = (),
     comfyui: str | None = None,
+    core: Collection[str] = (),
     choices: Mapping[str, CustomNode | ModelFile | str] | None = None,
 ) -> Resolution:
     """Resolve what a workflow needs: packs and models, each resolved, ambiguous or unknown.
 
     ``backends`` say what they have already, and what their inputs are. ``comfyui`` is the release
-    whose folders count; that of the only backend where none is given. ``choices`` are a person's:
-    packs (or ``comfy-core``) by class, files or addresses by the model's name (``ModelNeed.name``).
+    whose folders count; that of the only backend where none is given. ``core`` are classes that
+    ComfyUI brings, besides those that the catalogue and the backends know. ``choices`` are a
+    person's: packs (or ``comfy-core``) by class, files or addresses by the model's name
+    (``ModelNeed.name``).
     Raises what :func:`~comfynb.deploy.resolve.needs_of` raises.
     """
     info = backends[0].info if backends else None
     needs = await asyncio.to_thread(needs_of, workflow, info)
     knowledge = await look_up(catalogue, needs)
-    return resolve_needs(needs, knowledge, backends=backends, comfyui=comfyui, choices=choices)
+    return resolve_needs(
+        needs, knowledge, backends=backends, comfyui=comfyui, core=core, choices=choices
+    )
 
 
 def resolve_needs(
