@@ -203,6 +203,10 @@ def test_a_workflow_names_models_and_not_all_of_them_are_believed(wb, tmp_path):
     assert wb.catalogue.verify(model).isVerified
     assert wb.catalogue.edit(model, baseModel="SDXL").baseModel == "SDXL"
     assert d.resolve() is d.resolution
+    stats = ModelDownloadStats(modelId=model.id, downloadCount=3)
+    wb.store.put(stats).result()
+    assert [(one.model.id, one.count) for one in wb.catalogue.downloads.rows] == [(model.id, 3)]
+    assert "good.safetensors" in shown(wb.catalogue.downloads)
     assert "good.safetensors" in shown(d)
 
 
@@ -396,4 +400,6 @@ def test_the_catalogue_is_filled_and_searched(wb, tmp_path):
     assert shown(wb.catalogue.broken) == "no address is known to be broken"
     wb.store.put(row).result()
     assert "https://example.org/gone" in shown(wb.catalogue.broken)
+    assert "finds some" in shown(wb.catalogue)
+    assert shown(wb.catalogue.downloads) == "no downloads yet"
     assert wb.store.count(ModelDownloadStats).result() == 0

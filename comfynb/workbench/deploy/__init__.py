@@ -1,6 +1,6 @@
 """From a workflow to a machine: ``wb.deployments``, ``.catalogue``, ``.tokens``, ``.people``."""
 
-from comfynb.workbench.deploy.catalogue import Broken, Catalogue, Found
+from comfynb.workbench.deploy.catalogue import Broken, Catalogue, Found, MostDownloaded
 from comfynb.workbench.deploy.deployment import Deployment, Registered
 from comfynb.workbench.deploy.deployments import Deployments
 from comfynb.workbench.deploy.locks import Changes, Locked
@@ -19,6 +19,7 @@ __all__ = [
     "Deployments",
     "Found",
     "Locked",
+    "MostDownloaded",
     "People",
     "Registered",
     "Script",

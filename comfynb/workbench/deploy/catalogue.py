@@ -1,7 +1,7 @@
 """``wb.catalogue``: find node packs and models, fill the catalogue, and put it right."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -9,10 +9,12 @@ from comfynb.deploy.catalogue import Page
 from comfynb.deploy.service import (
     DeactivateModel,
     DeactivateNode,
+    Downloads,
     EditModel,
     EditNode,
     ListSyncs,
     ListValidations,
+    ReadDownloads,
     RegisterModel,
     RegisterNode,
     ResumeSync,
@@ -23,16 +25,14 @@ from comfynb.deploy.service import (
 from comfynb.engine.host import run_blocking
 from comfynb.errors import NotFound
 from comfynb.models import CustomNode, Model, ModelType, Source, StoredModel, UrlValidation
-from comfynb.widgets import mimebundle
 from comfynb.widgets.tables import StaticTable
-from comfynb.workbench.deploy.panels import catalogue_panel
 from comfynb.workbench.deploy.showing import Shown, day, size
 from comfynb.workbench.deploy.syncs import Sync, SyncList
 
 if TYPE_CHECKING:
     from comfynb.workbench.deploy.session import DeploySession
 
-__all__ = ["Broken", "Catalogue", "Found"]
+__all__ = ["Broken", "Catalogue", "Found", "MostDownloaded"]
 
 M = TypeVar("M", bound=StoredModel)
 
@@ -103,7 +103,21 @@ class Broken(Shown):
         return StaticTable(columns, rows, limit=100, wrap=True)
 
 
-class Catalogue:
+class MostDownloaded(Shown):
+    """How often models were downloaded, the most frequent first."""
+
+    def __init__(self, rows: Sequence[Downloads]) -> None:
+        self.rows = tuple(rows)
+
+    def _heading(self) -> str:
+        return f"{len(self.rows)} models were downloaded" if self.rows else "no downloads yet"
+
+    def _table(self) -> StaticTable:
+        rows = [(one.model.name, one.count, day(one.last)) for one in self.rows]
+        return StaticTable(["model", "downloads", "last (UTC)"], rows, limit=100)
+
+
+class Catalogue(Shown):
     """``wb.catalogue``: what can be installed.
 
     ``wb.catalogue.models("sdxl vae", type="VAE")`` and ``wb.catalogue.nodes("impact")`` find;
@@ -296,16 +310,21 @@ class Catalogue:
             made = self._session.run(DeactivateNode(customNodeId=_node_id(item), active=active))
         return made  # type: ignore[no-any-return]
 
-    def __repr__(self) -> str:
+    @property
+    def downloads(self) -> "MostDownloaded":
+        """The models that machines have downloaded most often, as ``d.register`` counted them."""
+        rows = self._session.run(ReadDownloads())
+        return MostDownloaded(rows)
+
+    def _heading(self) -> str:
         nodes, models = self.nodes(limit=1), self.models(limit=1)
         return (
             f'{nodes.total} node packs and {models.total} models: wb.catalogue.models("sdxl") '
             'finds some, wb.catalogue.sync("manager") brings more'
         )
 
-    def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
-        panel = catalogue_panel(self)
-        return mimebundle(panel, repr(self), panel.static_html())
+    def _table(self) -> StaticTable:
+        return StaticTable([], [])
 
 
 def _node_id(item: Any) -> str:
