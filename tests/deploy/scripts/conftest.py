@@ -336,6 +336,16 @@ class Repositories:
     root: Path
     comfyui: list[str]
     pack: list[str]
+    server: list[str]
+    """A ComfyUI that starts our own server."""
+
+
+SERVER = """\
+import os, sys
+port = sys.argv[sys.argv.index("--port") + 1]
+python = os.environ["SANDBOX"]
+os.execv(python, [python, "-m", "comfynb.sandbox", "--port", port])
+"""
 
 
 @pytest.fixture(scope="session")
@@ -352,6 +362,7 @@ def repositories(tmp_path_factory):
             {"__init__.py": "VERSION = 1\n", "install.py": INSTALL},
             {"__init__.py": "VERSION = 2\n", "install.py": INSTALL},
         ),
+        make_repository(root, "sandbox/ComfyUI", {"main.py": SERVER}),
     )
 
 
