@@ -135,7 +135,9 @@ class LiveBackend:
         """How many more prompts it may be given now."""
         if not (self.config.enabled and self.online):
             return 0
-        room = self._depth.room(self.config.max_concurrent_jobs, len(self.courier))
+        room = self._depth.room(
+            self.config.max_concurrent_jobs, len(self.courier), shared=self.foreign > 0
+        )
         return self.guard.room(room, len(self.courier)) if self.guard.aside else room
 
     @property

@@ -15,11 +15,9 @@ from comfynb.engine.crashpoints import VARIABLE
 from comfynb.sandbox import Sandbox
 
 PROGRAM = Path(__file__).with_name("programs") / "fair_kernel.py"
-POINTS = 60
-LEAST = 3
-"""Points that each kernel gets done while both sweep, at least: nobody waits until the other is
-through. By turns it would be almost all; how many it is depends on how far each fills the servers'
-queues, which is more on a machine that is busy with other things."""
+POINTS = 40
+LEAST = POINTS // 3
+"""Points that each kernel gets done while both sweep, at least: by turns it would be almost all."""
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +88,4 @@ def test_two_kernels_sweep_over_the_same_servers_and_both_end(tmp_path, servers,
     since, until = max(each[0] for each in times), min(each[-1] for each in times)
     shares = [bisect_right(each, until) - bisect_left(each, since) for each in times]
     print("points of each while both were at it:", shares)
-    if len(set(stores)) > 1:
-        # On one store a kernel also waits for its turn at the file, and the other one's prompts
-        # fill the servers' queues meanwhile: that both end is all that holds there.
-        assert min(shares) >= LEAST, shares
+    assert min(shares) >= LEAST, shares

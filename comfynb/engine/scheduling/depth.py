@@ -55,14 +55,20 @@ class Depth:
             slow.pop()  # a hiccup is no reason
         reaction = slow[-1] if slow else 0.0
         seconds = max(SECONDS, min(LONGEST, REACTIONS * reaction))
-        self.prefetch = max(1, min(MOST, round(seconds / max(self.typical, 0.001))))
+        self.prefetch = min(MOST, self._worth(seconds))
 
-    def room(self, slots: int, out: int) -> int:
+    def room(self, slots: int, out: int, *, shared: bool = False) -> int:
         """How many more prompts it may be given that runs ``slots`` at once and has ``out``.
 
         A long queue is filled up by halves, so that what is sent together is also written down
-        together; a short one whenever there is room.
+        together; a short one whenever there is room. Where the queue is ``shared`` with other
+        people, being slow is no reason to put more into it: they would wait behind all of that.
         """
-        room = slots + self.prefetch - out
-        self._filling = room > 0 and (self._filling or room >= self.prefetch // 2)
+        behind = min(self.prefetch, self._worth(SECONDS)) if shared else self.prefetch
+        room = slots + behind - out
+        self._filling = room > 0 and (self._filling or room >= behind // 2)
         return room if self._filling else 0
+
+    def _worth(self, seconds: float) -> int:
+        """How many prompts are so many seconds of work."""
+        return 1 if self.typical is None else max(1, round(seconds / max(self.typical, 0.001)))

@@ -65,3 +65,11 @@ def test_a_long_queue_is_filled_up_by_halves():
     half = full - depth.prefetch // 2
     assert depth.room(1, half) == full - half
     assert depth.room(1, full - 1) == 1, "until it is full again"
+
+
+def test_being_slow_fills_no_queue_that_others_wait_in():
+    depth = learned([0.1] * 5, [1.0] * 5)
+    assert depth.room(1, 0) == 1 + 30
+    assert depth.room(1, 0, shared=True) == 1 + 5
+    assert depth.room(1, 6, shared=True) == 0
+    assert learned([]).room(1, 0, shared=True) == 2

@@ -16,7 +16,7 @@ PROMPT = {
             "model": ["1", 0],
             "seed": 0,
             "steps": 2,
-            "seconds_per_step": 0.02,
+            "seconds_per_step": 0.1,
             "text": "",
             "width": 32,
             "height": 32,
