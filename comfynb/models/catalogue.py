@@ -106,7 +106,8 @@ class NodeFacts(StoredModel):
     files: TextList = Field(default_factory=list)
     """Where its files lie, if it is not cloned but copied."""
     sources: JsonObject = Field(default_factory=dict)
-    """When each source was seen to list it, by the source's name."""
+    """By the source's name: ``{"since": when it was first seen there}`` and, where it says so, its
+    ``classes``; by ``people``: since when, and which ``fields`` are theirs."""
     updatedAt: UtcDatetime = Field(default_factory=utcnow)
 
 
