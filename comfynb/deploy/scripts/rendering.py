@@ -117,7 +117,7 @@ _PARTS = "/var/cache/comfynb"
 """Where a build keeps unfinished files: a layer that failed is thrown away, a cache is not."""
 
 _MOUNTS = {
-    "uv": "type=cache,target=/root/.cache/uv",
+    "uv": "type=cache,target=/var/cache/uv",
     "parts": f"type=cache,target={_PARTS},sharing=locked",
     "HF_TOKEN": "type=secret,id=hf_token,required=true",
     "CIVITAI_TOKEN": "type=secret,id=civitai_token,required=true",
