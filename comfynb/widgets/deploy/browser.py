@@ -226,8 +226,9 @@ class CatalogueBrowser(DeployBox):
         self._back.disabled = page.page <= 1
         self._next.disabled = page.page >= page.pages
         if models:
-            bases = {item.baseModel for item in page.items if item.baseModel}
-            known = (*self._base.options, *sorted(bases - set(self._base.options)))
+            bases = {one.baseModel for one in page.items if isinstance(one, Model)} - {None}
+            new = sorted(one_line(base, 80) for base in bases if base)
+            known = tuple(dict.fromkeys((*self._base.options, *new)))
             if known != self._base.options:
                 self._base.options = known[:200]
 
@@ -260,15 +261,19 @@ class _Row:
     def __init__(self, browser: CatalogueBrowser, *, adds: bool) -> None:
         self._item: Any = None
         self._text = html("", "comfynb-cells")
-        self._button = ipywidgets.Button(description="Add", icon="plus")
-        self._button.on_click(lambda _: browser.add(self._item))
-        self.widget = ipywidgets.HBox([self._text, self._button] if adds else [self._text])
+        self._button: ipywidgets.Button | None = None
+        self.widget = ipywidgets.HBox([self._text])
+        if adds:
+            self._button = ipywidgets.Button(description="Add", icon="plus")
+            self._button.on_click(lambda _: browser.add(self._item))
+            self.widget.children = (self._text, self._button)
 
     def show(self, item: Any) -> None:
         """Another thing."""
         self._item = item
         self._text.value = _line(item)
-        self._button.tooltip = one_line(f"Add {item.name}", 120)
+        if self._button is not None:
+            self._button.tooltip = one_line(f"Add {item.name}", 120)
 
 
 def _line(item: Model | CustomNode) -> str:

@@ -73,27 +73,30 @@ class _Item:
         remove: Callable[[str], None],
     ) -> None:
         self._setting = False
-        self._tick = ipywidgets.Checkbox(indent=False)
-        self._tick.add_class("comfynb-enable")
-        self._tick.observe(
-            lambda change: None if self._setting else enable(item_id, change["new"]), "value"
-        )
+        self._tick: ipywidgets.Checkbox | None = None
+        if ticks:
+            self._tick = ipywidgets.Checkbox(indent=False)
+            self._tick.add_class("comfynb-enable")
+            self._tick.observe(
+                lambda change: None if self._setting else enable(item_id, change["new"]), "value"
+            )
         self._text = html("", "comfynb-cells")
         self._remove = ipywidgets.Button(description="Remove")
         self._remove.on_click(lambda _: remove(item_id))
-        space = html("", "comfynb-spacer")
-        self.widget = ipywidgets.HBox([self._tick if ticks else space, self._text, self._remove])
-        self._other = space if ticks else self._tick
+        first = self._tick or html("", "comfynb-spacer")
+        self.widget = ipywidgets.HBox([first, self._text, self._remove])
 
     def show(self, name: str, text: str, *, on: bool, may: bool) -> None:
         short = one_line(name, 60)
-        self._setting = True
-        try:
-            self._tick.value = on
-        finally:
-            self._setting = False
-        self._tick.description = f"Install {short}"
-        self._tick.disabled = self._remove.disabled = not may
+        if self._tick is not None:
+            self._setting = True
+            try:
+                self._tick.value = on
+            finally:
+                self._setting = False
+            self._tick.description = f"Install {short}"
+            self._tick.disabled = not may
+        self._remove.disabled = not may
         self._remove.tooltip = f"Take {short} out"
         aside = "" if on else '<span class="comfynb-tag">left out</span>'
         self._text.value = f"{text} {aside}"

@@ -25,7 +25,9 @@ from comfynb.deploy.service import (
 from comfynb.engine.host import run_blocking
 from comfynb.errors import NotFound
 from comfynb.models import CustomNode, Model, ModelType, Source, StoredModel, UrlValidation
+from comfynb.widgets.composite import Composite
 from comfynb.widgets.tables import StaticTable
+from comfynb.workbench.deploy.panels import catalogue_panel
 from comfynb.workbench.deploy.showing import Shown, day, size
 from comfynb.workbench.deploy.syncs import Sync, SyncList
 
@@ -325,6 +327,9 @@ class Catalogue(Shown):
 
     def _table(self) -> StaticTable:
         return StaticTable([], [])
+
+    def _panel(self) -> Composite | None:
+        return catalogue_panel(self)
 
 
 def _node_id(item: Any) -> str:
