@@ -21,8 +21,28 @@ __all__ = ["Add", "CatalogueBrowser", "Find", "found_table"]
 PAUSE = 0.25
 """Seconds without a key before what was typed is looked for."""
 
-_TYPES = [("any type", None), *((one.value.replace("_", " ").title(), one) for one in ModelType)]
-_SOURCES = [("any source", None), *((one.value.title(), one) for one in Source)]
+_SPELT = {
+    "LORA": "LoRA",
+    "VAE": "VAE",
+    "CLIP": "CLIP",
+    "UNET": "UNet",
+    "CONTROLNET": "ControlNet",
+    "T2I_ADAPTER": "T2I-Adapter",
+    "IPADAPTER": "IP-Adapter",
+    "HUGGINGFACE": "Hugging Face",
+    "CIVITAI": "CivitAI",
+    "GITHUB": "GitHub",
+    "DIRECT": "plain URL",
+}
+
+
+def _spelt(value: ModelType | Source) -> str:
+    return _SPELT.get(value.value, value.value.replace("_", " ").capitalize())
+
+
+# Not None for "any": a list of choices takes that for "none chosen", and shows nothing.
+_TYPES = [("any type", ""), *((_spelt(one), one) for one in ModelType)]
+_SOURCES = [("any source", ""), *((_spelt(one), one) for one in Source)]
 _WHATS: list[tuple[str, What]] = [("Models", "models"), ("Node packs", "nodes")]
 
 
@@ -101,9 +121,9 @@ class CatalogueBrowser(DeployBox):
         )
         self._words.add_class("comfynb-search")
         self._words.description = "Search"
-        self._type = ipywidgets.Dropdown(options=_TYPES, value=query.type, description="Type")
+        self._type = ipywidgets.Dropdown(options=_TYPES, value=query.type or "", description="Type")
         self._source = ipywidgets.Dropdown(
-            options=_SOURCES, value=query.source, description="Source"
+            options=_SOURCES, value=query.source or "", description="Source"
         )
         self._base = ipywidgets.Combobox(
             value=query.base_model, description="Base model", placeholder="any", ensure_option=False
@@ -143,8 +163,8 @@ class CatalogueBrowser(DeployBox):
         if what == "models":
             asked = replace(
                 asked,
-                type=self._type.value,
-                source=self._source.value,
+                type=self._type.value or None,
+                source=self._source.value or None,
                 base_model=self._base.value.strip(),
             )
         return replace(asked, limit=self._query.limit)
@@ -284,11 +304,11 @@ def _line(item: Model | CustomNode) -> str:
     ) else ""  # fmt: skip
     if isinstance(item, Model):
         facts = [
-            item.type.value.replace("_", " ").title(),
+            _spelt(item.type),
             item.baseModel or "",
             size(item.fileSize),
             item.filename or "",
-            item.source.value.title(),
+            _spelt(item.source),
         ]
     else:
         classes = wide(len(item.nodeClasses), "node class", "node classes")

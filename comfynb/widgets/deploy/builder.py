@@ -106,6 +106,7 @@ class DeploymentBuilder(DeployBox):
         options = [(title, name) for name, title in state.targets.items()]
         if list(self._targets.options) != options:
             self._targets.options = options
+            self._targets.value = options[0][1] if options else None
         self._generate.disabled = self._targets.disabled = state.locked is None
         self._report.show(state.report)
         shown += [self._items.widget, self._more, self._bar, self._said]
