@@ -37,7 +37,7 @@ _SPELT = {
 
 
 def _spelt(value: ModelType | Source) -> str:
-    return _SPELT.get(value.value, value.value.replace("_", " ").capitalize())
+    return _SPELT.get(value.value) or str(value.value).replace("_", " ").capitalize()
 
 
 # Not None for "any": a list of choices takes that for "none chosen", and shows nothing.

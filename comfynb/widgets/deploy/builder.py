@@ -270,6 +270,14 @@ def _head(state: DeploymentState) -> str:
         if text
     )  # fmt: skip
     about = f"<div>{user(made.description, 400)}</div>" if made.description else ""
+    open_ones = 0
+    if state.locked is not None and state.resolution is not None:
+        open_ones = len(state.resolution.ambiguous) + len(state.resolution.unknown)
+    if open_ones:
+        things = wide(
+            open_ones, "thing that the workflow needs is", "things that the workflow needs are"
+        )
+        about += f'<div class="comfynb-warning">{things} not settled, and not in the lock.</div>'
     return (
         f'<div class="comfynb-headline">{how}<span class="comfynb-form-title">'
         f'{user(made.name, 120)}</span><span class="comfynb-soft">{of}</span></div>{about}'

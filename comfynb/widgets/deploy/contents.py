@@ -99,7 +99,7 @@ class _Item:
         self._remove.disabled = not may
         self._remove.tooltip = f"Take {short} out"
         aside = "" if on else '<span class="comfynb-tag">left out</span>'
-        self._text.value = f"{text} {aside}"
+        self._text.value = f'<span class="comfynb-item">{text}{aside}</span>'
 
 
 def _node(node: CustomNode) -> str:
@@ -117,10 +117,9 @@ def _package(package: SystemPackage) -> str:
 
 def _two(kind: str, name: str, where: str, amount: str) -> str:
     return (
-        f'<span class="comfynb-item"><span class="comfynb-soft">{kind}</span>'
-        f"<b>{user(name, 120)}</b>"
+        f'<span class="comfynb-soft">{kind}</span><b>{user(name, 120)}</b>'
         f'<span class="comfynb-soft">{user(where, 200)}</span>'
-        f'<span class="comfynb-num">{amount}</span></span>'
+        f'<span class="comfynb-num">{amount}</span>'
     )
 
 

@@ -1,8 +1,9 @@
 """What making a lock found: conflicts first, then risks, sizes, changes, and what is pinned."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from comfynb.deploy.lock import ConflictFound, LockDiff, LockReport, Risk
+from comfynb.deploy.lock.report import RiskLevel
 from comfynb.models import Lock
 from comfynb.widgets.composite import html
 from comfynb.widgets.deploy.look import DeployBox, chip, deploy_styled, risk_chip, size, wide
@@ -125,7 +126,7 @@ def _conflict(found: ConflictFound) -> str:
         f'<div class="comfynb-conflict {kind}"><div class="comfynb-headline">{how}'
         f"<b>{user(found.subject, 160)}</b></div>"
         f'<table class="comfynb-claims">{claims}</table>'
-        f"<div>{user(cure[:1].upper() + cure[1:], 400)}</div>{detail}</div>"
+        f"<div>{user(_sentence(cure), 400)}</div>{detail}</div>"
     )
 
 
@@ -136,24 +137,22 @@ def _problems(report: LockReport) -> str:
     return f'<h4>Not pinned ({len(report.problems)})</h4><ul class="comfynb-list">{lines}</ul>'
 
 
-def _risks(risks: Iterable[Risk]) -> str:
-    ordered = sorted(risks, key=lambda risk: _LEVELS[risk.level])
-    if not ordered:
+def _risks(risks: Sequence[Risk]) -> str:
+    if not risks:
         return '<h4>Risks</h4><div class="comfynb-soft">None that comfynb knows to look for.</div>'
-    table = StaticTable(
-        ["Risk", "Of", "In words"],
-        [
-            (
-                Cell(risk.level, risk_chip(risk.level)),
-                risk.subject,
-                Cell(risk.text, user(risk.text, 600)),
-            )
-            for risk in ordered
-        ],
-        limit=200,
-        wrap=True,
-    )
-    return f"<h4>Risks ({len(ordered)})</h4>{table.body()}"
+    grouped: dict[tuple[RiskLevel, str], list[str]] = {}
+    for risk in sorted(risks, key=lambda risk: _LEVELS[risk.level]):
+        grouped.setdefault((risk.level, risk.subject), []).append(_sentence(risk.text))
+    rows = [
+        (Cell(level, risk_chip(level)), subject, Cell(" ".join(texts), user(" ".join(texts), 900)))
+        for (level, subject), texts in grouped.items()
+    ]
+    table = StaticTable(["Risk", "Of", "In words"], rows, limit=200, wrap=True)
+    return f"<h4>Risks ({len(risks)})</h4>{table.body()}"
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _changes(diff: LockDiff) -> str:

@@ -19,7 +19,7 @@ def test_conflicts_come_first_with_who_wants_what(make: Any, tags: Any) -> None:
 
 def test_risks_are_in_order_of_their_weight(make: Any, tags: Any) -> None:
     text = tags(report_body(ReportState(make.report()))).text
-    assert text.index("style.ckpt") < text.index("it names no licence.")
+    assert text.index("style.ckpt") < text.index("It names no licence.")
     assert "3.00 GiB" in text
     assert "cccccccccccc" in text
     assert "aaaaaaaaaaaa" in text
