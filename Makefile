@@ -39,7 +39,7 @@ unit browser notebooks: export COMFYNB_HYPOTHESIS = same
 
 unit: $(VENV)/.installed-test
 	tests/setup.sh
-	$(PYTEST) -n 2 --durations 10 -m "not browser and not kill"
+	$(PYTEST) -n 3 --durations 10 -m "not browser and not kill"
 	$(PYTEST) -n 2 --dist loadfile --durations 10 -m "kill and not browser"
 
 browser: $(VENV)/.installed-test
