@@ -148,7 +148,7 @@ def _risks(risks: Sequence[Risk]) -> str:
         for (level, subject), texts in grouped.items()
     ]
     table = StaticTable(["Risk", "Of", "In words"], rows, limit=200, wrap=True)
-    return f"<h4>Risks ({len(risks)})</h4>{table.body()}"
+    return f"<h4>Risks ({len(rows)})</h4>{table.body()}"
 
 
 def _sentence(text: str) -> str:
