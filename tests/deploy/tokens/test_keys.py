@@ -11,7 +11,6 @@ import keyring
 import keyring.backend
 import keyring.errors
 import pytest
-from cryptography.fernet import Fernet
 
 from comfynb.deploy.tokens import KeyFile, KeyStore, TokenVault
 from comfynb.deploy.tokens.sealing import Key
@@ -171,9 +170,7 @@ def test_where_it_lies_if_nobody_says(monkeypatch: pytest.MonkeyPatch, tmp_path:
 # ---- the environment
 
 
-@pytest.mark.parametrize(
-    "text", ["x", "not a key at all", Fernet.generate_key().decode()[:-1], "a,b", ","]
-)
+@pytest.mark.parametrize("text", ["x", "not a key at all", "A" * 43, "a,b", ","])
 def test_a_variable_that_is_no_key_is_named_not_passed_over(folder: Path, text: str) -> None:
     file = KeyFile(folder)
     file.save([Key.new()])
