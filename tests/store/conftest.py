@@ -220,8 +220,9 @@ class Nursery(Child):
 
     def _until(self, beginning: str) -> str:
         while not (line := self.read()).startswith(beginning):
-            assert line, "the nursery has ended"
-            self.heard.append(line)
+            assert line or self.process.poll() is None, "the nursery has ended"
+            if line:
+                self.heard.append(line)
         return line
 
     def next(self) -> str:
