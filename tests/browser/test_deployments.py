@@ -42,6 +42,7 @@ def test_from_the_catalogue_to_a_script(notebook: Open, tmp_path: Path) -> None:
     browser = book.cell(1).locator(".comfynb-browser")
     expect(browser.locator(".comfynb-rows .comfynb-name").first).to_be_visible()
     book.wait(100)
+    expect(browser.locator(".comfynb-pages")).to_contain_text("of 25 models")
     browser.get_by_label("Search").fill("style")
     expect(browser.locator(".comfynb-pages")).to_contain_text("of 24 models, page 1 of 3")
     browser.get_by_role("button", name="Next").click()

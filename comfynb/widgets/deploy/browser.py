@@ -82,7 +82,6 @@ class CatalogueBrowser(DeployBox):
         self._query = query or CatalogueQuery()
         self._page = first
         self._asked = 0
-        self._setting = False
         self._timer: asyncio.TimerHandle | None = None
         self._make_filters()
         self._count = html("", "comfynb-grow")
@@ -146,7 +145,6 @@ class CatalogueBrowser(DeployBox):
         loop = current_loop()
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
         if loop is None:
             self._look()
         else:
@@ -170,14 +168,19 @@ class CatalogueBrowser(DeployBox):
         return replace(asked, limit=self._query.limit)
 
     def _look(self) -> None:
-        self._timer = None
-        if not self._setting:
-            self._ask(self.query)
+        self._ask(self.query)
 
     def _turn(self, by: int) -> None:
-        self._ask(replace(self._query, page=self._page.page + by))
+        if self._timer is not None:
+            # Pages of what was just typed are not known yet; what is on show is another question's.
+            self._look()
+        else:
+            self._ask(replace(self._query, page=self._page.page + by))
 
     def _ask(self, query: CatalogueQuery) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         # Only the answer to the newest question is shown, whatever order answers come in.
         self._asked += 1
         number = self._asked
@@ -224,11 +227,6 @@ class CatalogueBrowser(DeployBox):
             self._to.value = offered[0]
 
     # What it shows
-
-    def refresh(self, page: Page[Any]) -> None:
-        """Another page for the same question, say after a sync."""
-        self._asked += 1
-        self._show(page)
 
     def _show(self, page: Page[Any]) -> None:
         self._page = page

@@ -135,6 +135,9 @@ def _build(wb: Any, base: str, gate: asyncio.Event) -> World:
         "https://huggingface.co/org/styles/resolve/main/style.vae.pt", name="Style <b>VAE</b>",
         type="VAE", metadata={"description": "<img src=x onerror=alert(1)>"},
     )  # fmt: skip
+    catalogue.add_model(  # what no search of the test finds
+        "https://huggingface.co/org/other/resolve/main/plain.safetensors", name="Plain", type="LORA"
+    )
     os.environ["COMFYNB_ALLOW"] = base.removeprefix("http://")
     wb.deployments._session.lock_options = LockOptions(
         git=forge.git,
