@@ -1,5 +1,6 @@
 """Keeps Python's search for cyclic garbage from stopping the event loop for tenths of a second."""
 
+import atexit
 import gc
 
 __all__ = ["settle_heap"]
@@ -21,3 +22,5 @@ def settle_heap() -> None:
     _settled = True
     gc.collect()
     gc.freeze()
+    # At the very end cycles are wanted back: DuckDB's bindings report what is not freed by then.
+    atexit.register(gc.unfreeze)

@@ -182,10 +182,13 @@ class LoopHost:
         nest_asyncio2.apply(self.loop)
         return self.loop.run_until_complete(coroutine)
 
-    async def cancel_all(self) -> None:
-        """Cancel every task of ours and wait until they have ended."""
-        current = asyncio.current_task()
-        tasks = [task for task in self._tasks if task is not current]
+    async def _cancel_everything(self) -> None:
+        """Cancel all tasks of a loop of ours, also what tasks started, and wait until they ended.
+
+        A script may end without closing its Workbench, and asyncio complains on the way out about
+        each task that is still pending when its loop is dropped.
+        """
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -199,7 +202,9 @@ class LoopHost:
             return
         atexit.unregister(self.close)
         if not self.loop.is_closed():
-            asyncio.run_coroutine_threadsafe(self.cancel_all(), self.loop).result(timeout=10)
+            asyncio.run_coroutine_threadsafe(self._cancel_everything(), self.loop).result(
+                timeout=10
+            )
             self.loop.call_soon_threadsafe(self.loop.stop)
             self._thread.join(timeout=10)
             self.loop.close()
