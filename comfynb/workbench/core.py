@@ -44,9 +44,7 @@ from comfynb.workbench.graphs import Graphs
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs
 from comfynb.workbench.library import Workflows
 from comfynb.workbench.metrics import Metrics, agent_secret
-from comfynb.workbench.studies import Score, Study, start_study
-from comfynb.workbench.sweep_subjects import Sweepable
-from comfynb.workbench.sweeps import Sweep, Sweeps
+from comfynb.workbench.sweeps import Score, Study, Sweep, Sweepable, Sweeps, start_study
 from comfynb.workbench.workflows import Workflow
 
 __all__ = ["Workbench"]

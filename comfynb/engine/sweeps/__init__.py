@@ -1,6 +1,6 @@
 """Sweeps with nothing around them, pure: axes, points, conditions, keys, order, views."""
 
-from comfynb.engine.sweeps.axes import Group, make_groups, make_samples, values_of
+from comfynb.engine.sweeps.axes import Group, length, make_groups, make_samples, values_of
 from comfynb.engine.sweeps.conditions import Where, condition
 from comfynb.engine.sweeps.keys import PromptHasher, content_key, digest, server_signature
 from comfynb.engine.sweeps.order import downstream, submission_order
@@ -45,6 +45,7 @@ __all__ = [
     "digest",
     "downstream",
     "integers",
+    "length",
     "loguniform",
     "make_groups",
     "make_samples",

@@ -9,7 +9,7 @@ from comfynb.engine.sweeps.ranges import parse_range
 from comfynb.engine.sweeps.samplers import Choice, Sampler
 from comfynb.errors import InvalidValue, UsageError
 
-__all__ = ["Group", "make_groups", "make_samples", "values_of"]
+__all__ = ["Group", "length", "make_groups", "make_samples", "values_of"]
 
 _MOST_UNSIZED = 1_000_000
 
@@ -24,6 +24,11 @@ class Group:
 
     def __len__(self) -> int:
         return len(self.columns[0])
+
+    @property
+    def size(self) -> int:
+        """How many rows there are, however many."""
+        return length(self.columns[0])
 
     def row(self, place: int) -> dict[str, Any]:
         """The values at ``place``, by name."""
@@ -54,12 +59,14 @@ def values_of(name: str, given: Any) -> Sequence[Any]:
             raise InvalidValue(f"The axis {name} has no end: give it a list.")
     else:
         values = [given]
-    if not _length(values):
+    if not length(values):
         raise InvalidValue(f"The axis {name} has no values.")
     return values
 
 
-def _length(values: Sequence[Any]) -> int:
+def length(values: Sequence[Any]) -> int:
+    """How many values an axis has; ``len`` ends where the machine's integers do, ``total`` does
+    not (a prompt may leave more texts open than that)."""
     total = getattr(values, "total", None)
     return total if isinstance(total, int) else len(values)
 
@@ -111,7 +118,7 @@ def _zip_group(given: Mapping[str, Any]) -> list[Group]:
     if not given:
         return []
     columns = {name: values_of(name, values) for name, values in given.items()}
-    lengths = {name: _length(values) for name, values in columns.items()}
+    lengths = {name: length(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise InvalidValue(f"Lists that are zipped must be equally long: {told}.")

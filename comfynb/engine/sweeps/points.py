@@ -47,7 +47,7 @@ class Space:
     @property
     def combinations(self) -> int:
         """How many combinations the groups have."""
-        return math.prod(_size(group) for group in self.groups)
+        return math.prod(group.size for group in self.groups)
 
     def check(self) -> None:
         """Raise what is wrong with it as a whole.
@@ -68,9 +68,7 @@ class Space:
             raise UsageError("How many points shall be drawn? Give n=100, say.")
         count = self.combinations if self.n is None else self.n
         if count > MOST_POINTS:
-            sizes = " x ".join(
-                f"{_size(group)} ({', '.join(group.names)})" for group in self.groups
-            )
+            sizes = " x ".join(f"{group.size} ({', '.join(group.names)})" for group in self.groups)
             how = f"{sizes} = {count:,}" if self.n is None else f"n = {count:,}"
             raise InvalidValue(
                 f"{how} points are more than the {MOST_POINTS:,} of one sweep: "
@@ -81,7 +79,7 @@ class Space:
         """The ``number``-th combination; the last group changes fastest."""
         rows = []
         for group in reversed(self.groups):
-            number, place = divmod(number, _size(group))
+            number, place = divmod(number, group.size)
             rows.append(group.row(place))
         point: dict[str, Any] = {}
         for row in reversed(rows):
@@ -98,23 +96,31 @@ class Space:
         if self.samples and self.n is not None:
             yield from self._drawn(self.n)
             return
-        for number in self._numbers():
-            point = self._with_draws(self.combination(number), number)
+        for number, combined in self._combined():
+            point = self._with_draws(combined, number)
             if self.where is None or self.where(point):
                 yield point
 
-    def _numbers(self) -> Sequence[int]:
+    def _combined(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The combinations that are points, by number."""
+        if self.n is None or self.n >= self.combinations:
+            names = [*itertools.chain(*(group.names for group in self.groups))]
+            rows = [list(zip(*group.columns, strict=True)) for group in self.groups]
+            for number, row in enumerate(itertools.product(*rows)):
+                yield number, dict(zip(names, itertools.chain(*row), strict=True))
+        else:
+            for number in self._subset(self.n):
+                yield number, self.combination(number)
+
+    def _subset(self, n: int) -> Sequence[int]:
         count = self.combinations
-        if self.n is None or self.n >= count:
-            return range(count)
         if count <= 4 * MOST_POINTS:
-            return sorted(shuffled(count, self.seed, "\0subset")[: self.n])
+            return sorted(shuffled(count, self.seed, "\0subset")[:n])
         found: set[int] = set()
-        for attempt in itertools.count():
-            found.add(int(unit(self.seed, "\0subset", attempt) * count))
-            if len(found) == self.n:
-                return sorted(found)
-        raise AssertionError
+        attempts = itertools.count()
+        while len(found) < n:
+            found.add(int(unit(self.seed, "\0subset", next(attempts)) * count))
+        return sorted(found)
 
     def _rounds(self) -> Iterator[int]:
         count = self.combinations
@@ -148,8 +154,3 @@ class Space:
         for name, sampler in self.samples.items():
             point[name] = draw(sampler, self.seed, name, number)
         return point
-
-
-def _size(group: Group) -> int:
-    total = getattr(group.columns[0], "total", None)
-    return total if isinstance(total, int) else len(group)

@@ -9,13 +9,12 @@ pause is exact, and whatever kernel comes after a killed one finds each point ei
 import asyncio
 import contextlib
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from comfynb.engine.live import LiveJob
-from comfynb.engine.sweeps import BackendShare, Pace, SweepView
+from comfynb.engine.sweeps import Pace, SweepView
 from comfynb.engine.watching import End, Watchers
 from comfynb.errors import ComfynbError, UsageError
 from comfynb.models import (
@@ -23,17 +22,16 @@ from comfynb.models import (
     JobStatus,
     PictureRating,
     SweepKind,
-    SweepPointRecord,
     SweepRecord,
     SweepStatus,
-    WorkflowVersion,
     utcnow,
 )
 from comfynb.store import Pending
-from comfynb.store.sweeps import HandOut, JobRow, PictureRow, Steered, SweepJournal
-from comfynb.workbench.sweep_graphs import AnyTarget, keys_of
-from comfynb.workbench.sweep_points import Point, Points, pictures_of_rows
-from comfynb.workbench.sweep_targets import Keys, Signatures, TargetKeys
+from comfynb.store.sweeps import Steered, SweepJournal
+from comfynb.workbench.sweeps.following import Following
+from comfynb.workbench.sweeps.graph_targets import AnyTarget
+from comfynb.workbench.sweeps.handouts import HandOuts
+from comfynb.workbench.sweeps.points import Point, Points
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -70,7 +68,7 @@ class SweepRun:
         workbench: "Workbench",
         record: SweepRecord,
         targets: Sequence[AnyTarget],
-        points: Iterable[Point],
+        points: Points,
         *,
         mine: bool,
     ) -> None:
@@ -80,18 +78,13 @@ class SweepRun:
         self.journal = SweepJournal(workbench.store)
         self.record = record
         self.targets = list(targets)
-        self.points = Points()
-        self.points.add(points)
+        self.points = points
         self.mine = mine
         self.note: str | None = None
         self.pace = Pace()
-        self._keys: dict[str, Keys] = {}
-        self._signatures = Signatures()
+        self._jobs = Following(workbench, points, self.pace, self._followed)
+        self._handouts = HandOuts(workbench)
         self._queue: deque[Point] = deque()
-        self._open: dict[str, LiveJob] = {}
-        self._foreign: set[str] = set()
-        self._ended: list[str] = []
-        self._collecting = False
         self._wake = asyncio.Event()
         self._feeding: asyncio.Task[Any] | None = None
         self._polling: asyncio.Task[Any] | None = None
@@ -124,31 +117,12 @@ class SweepRun:
 
     # Loading and starting ---------------------------------------------------------------------
 
-    def take(self, rows: Sequence[JobRow], shown: Sequence[PictureRow]) -> None:
-        """What became of points that have jobs already."""
-        ended = [row for row in rows if JobStatus(row.status).is_terminal]
-        pictures = pictures_of_rows(shown)
-        names = self._backend_names()
-        for row in ended:
-            self.points.end_row(row, pictures.get(row.id, []), names)
-        for row in rows:
-            if not JobStatus(row.status).is_terminal:
-                self._find(row.id)
-        if self.status is SweepStatus.CANCELLED:
-            for point in self.points.every:
-                if point.job_id is None:
-                    self.points.set_status(point, JobStatus.CANCELLED)
+    def start(self, job_ids: Iterable[str] = ()) -> None:
+        """Hand points out from now on, if it is this kernel's and has not ended.
 
-    def _find(self, job_id: str) -> None:
-        """Follow a job that has not ended: here if this kernel runs it, else from afar."""
-        live = self._engine.live(job_id)
-        if live is not None and self._engine.runs(job_id):
-            self._follow(live)
-        else:
-            self._foreign.add(job_id)
-
-    def start(self) -> None:
-        """Hand points out from now on, if it is this kernel's and has not ended."""
+        ``job_ids`` are jobs that its points have already, and that have not ended.
+        """
+        self._jobs.find(job_ids)
         self._queue = deque(
             sorted(
                 (p for p in self.points.every if p.job_id is None and not p.status.is_terminal),
@@ -166,11 +140,12 @@ class SweepRun:
         self._wake.set()
         if self.mine and not self.finished and (self._feeding is None or self._feeding.done()):
             self._feeding = self._engine.spawn(self._feed(), f"sweep {self.record.name}")
-        if self._foreign or not self.mine:
+        if self._jobs.elsewhere or not self.mine:
             self._keep_polling()
 
-    def _backend_names(self) -> dict[str, str]:
-        return {backend.id: backend.name for backend in self._engine.backends.values()}
+    def _followed(self) -> None:
+        self.touch()
+        self._wake.set()
 
     # Handing out ------------------------------------------------------------------------------
 
@@ -207,7 +182,7 @@ class SweepRun:
             backend.config.max_concurrent_jobs + backend.prefetch
             for backend in self._engine.backends.values()
         )
-        out = len(self._open) + len(self._foreign)
+        out = len(self._jobs)
         if out < FIRST:
             return min(len(self._queue), FIRST)
         room = max(WINDOW, 2 * seats) - out
@@ -217,12 +192,7 @@ class SweepRun:
     async def _hand_out(self, count: int) -> None:
         points = [self._queue.popleft() for _ in range(min(count, len(self._queue)))]
         try:
-            keys = {target: await self._keys_of(target) for target in {p.target for p in points}}
-            backends = list(self._engine.backends.values())
-            signatures = {
-                number: self._signatures.of(backends, key) for number, key in keys.items()
-            }
-            made = await asyncio.to_thread(self._make, points, keys, signatures)
+            made = await self._handouts.make(points, self.targets, self.record.name)
             answers = await self.journal.hand_out(self.id, made, again=self.record.again)
         except BaseException:
             self._give_back(points)
@@ -244,7 +214,7 @@ class SweepRun:
                 elsewhere.append(answer.job_id)
         self.touch()
         await self._launch(new)
-        elsewhere = [job_id for job_id in elsewhere if job_id not in self._open]
+        elsewhere = [job_id for job_id in elsewhere if job_id not in self._jobs.here]
         if elsewhere:
             await self._link(elsewhere)
         if by_number:
@@ -258,41 +228,11 @@ class SweepRun:
         else:
             self._queue.extendleft(reversed(points))
 
-    async def _keys_of(self, number: int) -> TargetKeys:
-        target = self.targets[number]
-        for version_id in target.version_ids:
-            if version_id in self._keys:
-                continue
-            version = await self._workbench.store.get(WorkflowVersion, version_id)
-            if version is None:
-                raise UsageError(f"{self.record.name}: its workflow is not in the store any more.")
-            self._engine.know_version(version)
-            self._keys[version_id] = await asyncio.to_thread(Keys, version)
-        return keys_of(target, self._keys)
-
-    def _make(
-        self,
-        points: Sequence[Point],
-        keys: dict[int, TargetKeys],
-        signatures: dict[int, list[str]],
-    ) -> list[HandOut]:
-        """In a thread: jobs and their keys."""
-        made = []
-        for point in points:
-            target = self.targets[point.target]
-            key = keys[point.target].key(point.values, signatures[point.target])
-            made.append(HandOut(point.number, key, target.job(point.values)))
-        return made
-
-    @staticmethod
-    def _live(job: Job, target: AnyTarget) -> LiveJob:
-        return LiveJob(job, name=target.name, titles=target.titles)
-
     async def _launch(self, new: Sequence[tuple[Job, AnyTarget]]) -> None:
         began = time.perf_counter()
         for job, target in new:
-            live = self._live(job, target)
-            self._follow(live)
+            live = LiveJob(job, name=target.name, titles=target.titles)
+            self._jobs.follow(live)
             if self.status is SweepStatus.PAUSED:
                 live.job.status = JobStatus.PAUSED
             self._engine.launch([live])
@@ -303,16 +243,7 @@ class SweepRun:
                 began = time.perf_counter()
 
     async def _link(self, job_ids: Sequence[str]) -> None:
-        """Jobs that were made elsewhere: as a rule they ended long ago."""
-        rows = await self.journal.jobs_of(job_ids)
-        ended = [row for row in rows if JobStatus(row.status).is_terminal]
-        pictures = pictures_of_rows(await self.journal.pictures_of([row.id for row in ended]))
-        names = self._backend_names()
-        for row in ended:
-            self.points.end_row(row, pictures.get(row.id, []), names)
-        for row in rows:
-            if not JobStatus(row.status).is_terminal:
-                self._find(row.id)
+        await self._jobs.link(job_ids)
         self.go_on()
 
     async def _reload(self, points: Iterable[Point]) -> None:
@@ -342,40 +273,7 @@ class SweepRun:
             self.go_on()
             await asyncio.sleep(POLL)
 
-    # Following --------------------------------------------------------------------------------
-
-    def _follow(self, live: LiveJob) -> None:
-        if live.id not in self._open:
-            self._open[live.id] = live
-            self._foreign.discard(live.id)
-            reference = weakref.ref(self)
-
-            def ended() -> None:
-                run = reference()
-                if run is not None:
-                    run._ended_soon(live.id)  # noqa: SLF001 - this closure keeps the reference weak
-
-            live.add_done_callback(ended)
-
-    def _ended_soon(self, job_id: str) -> None:
-        self._ended.append(job_id)
-        if not self._collecting and self._host.usable:
-            self._collecting = True
-            self._host.loop.call_soon_threadsafe(self._collect)
-
-    def _collect(self) -> None:
-        self._collecting = False
-        ended, self._ended = self._ended, []
-        now = time.monotonic()
-        for job_id in ended:
-            live = self._open.pop(job_id, None)
-            if live is None:
-                continue
-            self.points.end_live(live)
-            if live.job.status is not JobStatus.CANCELLED:
-                self.pace.ended(now)
-        self.touch()
-        self._wake.set()
+    # Looking at what others do -----------------------------------------------------------------
 
     def _keep_polling(self) -> None:
         if self._polling is None or self._polling.done():
@@ -384,20 +282,13 @@ class SweepRun:
     async def _poll(self) -> None:
         """Look at jobs that another kernel runs, and at a sweep that it hands out."""
         looked = time.monotonic()
-        while self._foreign or not (self.mine or self.finished):
+        while self._jobs.elsewhere or not (self.mine or self.finished):
             await asyncio.sleep(POLL)
-            if self._foreign:
-                await self._link(list(self._foreign))
-                self._foreign -= {
-                    job_id
-                    for job_id in self._foreign
-                    if all(point.status.is_terminal for point in self.points.of_job(job_id))
-                }
-                self._wake.set()
-                self.touch()
+            if self._jobs.elsewhere:
+                await self._jobs.look_elsewhere()
             if not self.mine and (self._watchers or self._end.awaited):
                 await self._refresh()
-            if self._foreign and time.monotonic() - looked > ADOPT:
+            if self._jobs.elsewhere and time.monotonic() - looked > ADOPT:
                 looked = time.monotonic()
                 await self._engine.resume()
 
@@ -423,14 +314,14 @@ class SweepRun:
             ]
         )
         self.touch()
-        if record.status.is_terminal and not self._foreign:
+        if record.status.is_terminal and not self._jobs.elsewhere:
             self._finish()
 
     # Ending -----------------------------------------------------------------------------------
 
     @property
     def _over(self) -> bool:
-        if self._open or self._foreign or self.keep_open:
+        if len(self._jobs) or self.keep_open:
             return False
         return not self._queue or self.status is SweepStatus.CANCELLED
 
@@ -494,13 +385,13 @@ class SweepRun:
 
     def _begin(self, status: SweepStatus) -> None:
         if status in {SweepStatus.PAUSED, SweepStatus.CANCELLED} and self.mine:
-            self._engine.hold(list(self._open.values()))
+            self._engine.hold(list(self._jobs.here.values()))
 
     def _steered(self, status: SweepStatus, steered: Steered, retry: bool) -> None:
         name = self.record.name
         if not steered.done:
             if steered.status is SweepStatus.RUNNING:
-                self._engine.release(list(self._open.values()))
+                self._engine.release(list(self._jobs.here.values()))
             self.record.status = steered.status
             self.touch()
             if steered.status.is_terminal:
@@ -518,7 +409,7 @@ class SweepRun:
             self.pace.pause(now)
         elif status is SweepStatus.RUNNING:
             self.pace.begin(now)
-            self._engine.release(list(self._open.values()))
+            self._engine.release(list(self._jobs.here.values()))
             if retry:
                 self._queue_again()
         elif status is SweepStatus.CANCELLED:
@@ -526,7 +417,7 @@ class SweepRun:
             for point in self._queue:
                 self.points.set_status(point, JobStatus.CANCELLED)
             self._queue.clear()
-            lives = dict(self._open)
+            lives = dict(self._jobs.here)
             self._engine.dropped(lives.pop(one) for one in steered.dropped if one in lives)
             for live in lives.values():
                 self._engine.cancel(live)
@@ -540,15 +431,12 @@ class SweepRun:
                 self.points.drop_job(point)
                 self._queue.append(point)
 
-    def extend(self, records: Sequence[SweepPointRecord], changed: SweepRecord) -> None:
+    def extend(self, points: Sequence[Point], changed: SweepRecord) -> None:
         """Points were added to it in the store."""
         self.record = changed
         self.mine = True
-        new = [
-            Point(record.index, record.place, record.target, record.values) for record in records
-        ]
-        self.points.add(new)
-        self._queue.extend(sorted(new, key=lambda point: point.place))
+        self.points.add(points)
+        self._queue.extend(sorted(points, key=lambda point: point.place))
         if self.status is SweepStatus.RUNNING:
             self.pace.begin(time.monotonic())
         self.touch()
@@ -599,7 +487,7 @@ class SweepRun:
             points=self.points.views,
             counts=counts,
             linked=self.points.linked,
-            backends=self._shares(),
+            backends=self._jobs.shares,
             created_at=self.record.created_at,
             completed_at=self.record.completed_at,
             per_minute=None if rate is None else 60 * rate,
@@ -607,26 +495,6 @@ class SweepRun:
             note=self.note,
             mine=self.mine,
             scored=self.record.kind is SweepKind.STUDY,
-        )
-
-    def _shares(self) -> tuple[BackendShare, ...]:
-        running: dict[str, int] = {}
-        for live in list(self._open.values()):
-            if live.job.status is JobStatus.RUNNING:
-                for execution in live.job.node_executions:
-                    if execution.status is JobStatus.RUNNING and execution.backend_id:
-                        name = live.backend_names.get(execution.backend_id, execution.backend_id)
-                        running[name] = running.get(name, 0) + 1
-        return tuple(
-            BackendShare(
-                name,
-                completed=share.completed if share is not None else 0,
-                failed=share.failed if share is not None else 0,
-                running=running.get(name, 0),
-                seconds=share.seconds if share is not None else 0.0,
-            )
-            for name in sorted({*running, *self.points.shares})
-            for share in (self.points.shares.get(name),)
         )
 
     def watch(self, callback: Callable[[SweepView], None]) -> Callable[[], None]:
@@ -643,22 +511,9 @@ class SweepRun:
 
     async def _tick(self) -> None:
         while self._watchers and not (self.finished and not self._dirty):
-            self._look_at_open()
-            if self._dirty:
+            if self._jobs.look() or self._dirty:
                 self._tell()
             await asyncio.sleep(TICK)
-
-    def _look_at_open(self) -> None:
-        for job_id, live in self._open.items():
-            status = live.job.status
-            if status.is_terminal:
-                continue
-            if status is JobStatus.PAUSED and _is_out(live):
-                status = JobStatus.RUNNING  # what was sent before the pause ends
-            for point in self.points.of_job(job_id):
-                if point.status is not status:
-                    self.points.set_status(point, status)
-                    self._dirty = True
 
     def touch(self) -> None:
         """Note a change: watchers are told soon."""
@@ -672,7 +527,3 @@ class SweepRun:
         self._dirty = False
         if self._watchers:
             self._watchers.tell(self.view, self._engine.report)
-
-
-def _is_out(live: LiveJob) -> bool:
-    return any(one.status is JobStatus.RUNNING for one in live.job.node_executions)

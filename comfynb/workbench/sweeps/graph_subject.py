@@ -1,137 +1,32 @@
-"""What a sweep asks of the things that it runs: workflows, and graphs of them."""
+"""Graphs as what a sweep runs."""
 
-import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any
 
-from comfynb.engine.plan import DYNAMIC_SEED, make_jobs
+from comfynb.engine.plan import DYNAMIC_SEED
 from comfynb.engine.sweeps import downstream
 from comfynb.errors import InvalidValue, NotFound
-from comfynb.models import CanvasNode, FallbackStrategy, NodeType, ParamType
-from comfynb.workbench.graph import Graph
-from comfynb.workbench.graph_run import freeze
-from comfynb.workbench.sweep_graphs import FILES, VALUE, AnyTarget, GraphTarget
-from comfynb.workbench.sweep_targets import Target
-from comfynb.workbench.workflows import FILE_TYPES, Workflow
+from comfynb.models import CanvasNode, NodeType, ParamType
+from comfynb.workbench.graphs.graph import Graph
+from comfynb.workbench.graphs.starting import freeze
+from comfynb.workbench.sweeps.graph_targets import FILES, VALUE, GraphTarget
+from comfynb.workbench.sweeps.subject import SHAPES, Binding, Made, Subject
+from comfynb.workbench.sweeps.workflow_subject import checker_of
+from comfynb.workbench.workflows import Workflow
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
 
-__all__ = ["Binding", "Made", "Subject", "Sweepable", "subject_of"]
-
-Sweepable = Workflow | Graph
-
-_SHAPES: Final = FILE_TYPES | {ParamType.STRING, ParamType.MULTILINE_STRING}
-"""Parameters whose value may change what a job is besides its values: files, dynamic prompts."""
+__all__ = ["graph_subject"]
 
 
-@dataclass(frozen=True)
-class Binding:
-    """Where points run, and as part of what."""
-
-    backend_id: str | None
-    fallback: FallbackStrategy
-    group: str
-    weight: float
-
-
-@dataclass(frozen=True)
-class Made:
-    """A target; ``alike`` is the same for those that need not be kept twice."""
-
-    alike: object
-    target: AnyTarget
-    dynamic: bool
-    """Whether it has prompts that are left open, which a seed decides."""
-
-
-class Subject(Protocol):
-    """What a sweep runs."""
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-
-    def key(self, name: str) -> str:
-        """The own name of what an axis sets; NotFound if there is no such thing."""
-
-    def checked(self, key: str, value: Any) -> Any:
-        """A value as it would be sent; InvalidValue if it is not allowed."""
-
-    def param_type(self, key: str) -> ParamType | None:
-        """What kind of parameter it is; None where anything may be given."""
-
-    def shapes(self) -> set[str]:
-        """The keys whose values may change what a job is besides its values."""
-
-    def weights(self, keys: Iterable[str]) -> dict[str, int]:
-        """How many nodes depend on each of these."""
-
-    def refuse(self, values: Mapping[str, Any], backend_id: str | None) -> None:
-        """Raise why nobody could run it with these values."""
-
-    def targets(
-        self, points: Sequence[Mapping[str, Any]], binding: Binding, names: Mapping[str, str]
-    ) -> list[Made]:
-        """What runs each of these points; ``names`` are the axes' for its keys."""
-
-
-@dataclass(eq=False)
-class _WorkflowSubject:
-    workflow: Workflow
-
-    @property
-    def name(self) -> str:
-        return self.workflow.name
-
-    @property
-    def id(self) -> str:
-        return self.workflow.id
-
-    def key(self, name: str) -> str:
-        keys = self.workflow.parameter_keys
-        return keys.key_of(keys.find(name))
-
-    def checked(self, key: str, value: Any) -> Any:
-        return next(iter(self.workflow.checked_values({key: value}).values()))
-
-    def param_type(self, key: str) -> ParamType | None:
-        return self.workflow.parameter_keys[key].param_type
-
-    def shapes(self) -> set[str]:
-        keys = self.workflow.parameter_keys
-        return {key for key, one in keys.items() if one.param_type in _SHAPES}
-
-    def weights(self, keys: Iterable[str]) -> dict[str, int]:
-        known = self.workflow.parameter_keys
-        nodes = {key: known[key].node_id for key in keys}
-        reach = downstream(self.workflow.api_json, nodes.values())
-        return {key: 1 + reach[node_id] for key, node_id in nodes.items()}
-
-    def refuse(self, values: Mapping[str, Any], backend_id: str | None) -> None:
-        self.workflow.refuse(values, backend_id=backend_id)
-
-    def targets(
-        self, points: Sequence[Mapping[str, Any]], binding: Binding, names: Mapping[str, str]
-    ) -> list[Made]:
-        plans = [
-            dataclasses.replace(plan, group=binding.group, weight=binding.weight)
-            for plan in self.workflow.plans(
-                points, backend_id=binding.backend_id, fallback=binding.fallback, refuse=False
-            )
-        ]
-        snapshots = [job.canvas_snapshot for job in make_jobs(plans)]
-        return [
-            Made(id(snapshot), Target(snapshot, names), plan.dynamic_seed is not None)
-            for plan, snapshot in zip(plans, snapshots, strict=True)
-        ]
+def graph_subject(workbench: "Workbench", graph: Graph) -> Subject:
+    """What a sweep asks of a graph: axes are parameters of its nodes, and its INPUTs."""
+    return _GraphSubject(workbench, graph)
 
 
 @dataclass(eq=False)
@@ -186,10 +81,14 @@ class _GraphSubject:
         title, _, key = self._place(name)
         return f"{title}.{key}" if key else title
 
-    def checked(self, key: str, value: Any) -> Any:
+    def checker(self, key: str) -> Callable[[Any], Any]:
         _, node, parameter = self._place(key)
         if parameter:
-            return next(iter(self._workflow(node).checked_values({parameter: value}).values()))
+            return checker_of(self._workflow(node), parameter)
+        return partial(self._given, key)
+
+    def _given(self, key: str, value: Any) -> Any:
+        """What an INPUT would give."""
         several = list(value) if isinstance(value, list | tuple) else [value]
         if any(isinstance(one, Path) for one in several):
             self.files.add(key)
@@ -216,7 +115,7 @@ class _GraphSubject:
             f"{title}.{key}"
             for title, node in self._nodes(NodeType.WORKFLOW)
             for key, one in self._workflow(node).parameter_keys.items()
-            if one.param_type in _SHAPES
+            if one.param_type in SHAPES
         }
 
     def weights(self, keys: Iterable[str]) -> dict[str, int]:
@@ -300,10 +199,3 @@ def _without(config: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
         "values": {key: value for key, value in config["values"].items() if key not in gone},
         "parameters": {k: v for k, v in config["parameters"].items() if k not in gone},
     }
-
-
-def subject_of(workbench: "Workbench", given: Sweepable) -> Subject:
-    """What a sweep asks of a workflow or a graph."""
-    if isinstance(given, Graph):
-        return _GraphSubject(workbench, given)
-    return _WorkflowSubject(given)

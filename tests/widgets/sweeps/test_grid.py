@@ -17,10 +17,10 @@ from comfynb.engine.sweeps import (
 )
 from comfynb.errors import InvalidValue, NotFound, UsageError
 from comfynb.models import JobStatus, SweepStatus, utcnow
-from comfynb.widgets.sweep_cells import PointCells
-from comfynb.widgets.sweep_comparison import SweepComparison
-from comfynb.widgets.sweep_grid import STATIC_POINTS, SweepGrid
-from comfynb.widgets.sweep_plot import SweepPlot, points_frame
+from comfynb.widgets.sweeps.cells import PointCells
+from comfynb.widgets.sweeps.comparison import SweepComparison
+from comfynb.widgets.sweeps.grid import STATIC_POINTS, SweepGrid
+from comfynb.widgets.sweeps.plot import SweepPlot, points_frame
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from comfynb.engine.sweeps.views import PictureView, PointView
 from comfynb.models import JobStatus
 from comfynb.widgets.live import call, current_loop, spawn
 from comfynb.widgets.markup import clean, one_line, sentence
-from comfynb.widgets.sweep_text import point_label, short_value
+from comfynb.widgets.sweeps.text import point_label, short_value
 from comfynb.widgets.theme import look
 from comfynb.widgets.thumbnails import ENLARGED, CannotShow, Picture, Target, in_thread
 
 __all__ = ["CELL", "Cell", "PointCells"]
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent.parent / "static"
 
 CELL: Final = Target(pixels=240, limit=16_000)
 """A cell's picture: at most 16 kB, so that a screen full of them is one or two messages."""

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from comfynb.engine.live import LiveJob
 from comfynb.engine.sweeps import PictureView, PointView
-from comfynb.models import JobStatus, NodeExecution, OutputFile
+from comfynb.models import JobStatus, NodeExecution, OutputFile, SweepPointRecord
 from comfynb.store.sweeps import JobRow, PictureRow, PointRow
 
-__all__ = ["Point", "Points", "pictures_of_files", "pictures_of_rows"]
+__all__ = ["Point", "PointRecords", "Points", "pictures_of_files", "pictures_of_rows"]
 
 
 @dataclass(slots=True)
@@ -38,6 +38,16 @@ class Point:
             row.number, row.place, row.target, row.values, row.job_id, row.linked, score=row.score
         )
 
+    def record(self, sweep_id: str) -> SweepPointRecord:
+        """As the store takes it, before it has a job."""
+        return SweepPointRecord.build(
+            sweep_id=sweep_id,
+            index=self.number,
+            place=self.place,
+            target=self.target,
+            values=self.values,
+        )
+
     @property
     def view(self) -> PointView:
         """What people see of it."""
@@ -53,6 +63,26 @@ class Point:
             score=self.score,
             pictures=self.pictures,
         )
+
+
+class PointRecords(Sequence[SweepPointRecord]):
+    """Points as the store takes them, each made when it is asked for: in the store's thread."""
+
+    def __init__(self, sweep_id: str, points: Sequence[Point]) -> None:
+        self._sweep_id = sweep_id
+        self._points = points
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    @overload
+    def __getitem__(self, index: int) -> SweepPointRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SweepPointRecord]: ...
+    def __getitem__(self, index: int | slice) -> SweepPointRecord | list[SweepPointRecord]:
+        if isinstance(index, slice):
+            return [point.record(self._sweep_id) for point in self._points[index]]
+        return self._points[index].record(self._sweep_id)
 
 
 @dataclass(slots=True)
@@ -73,6 +103,36 @@ class Points:
     _views: list[PointView] = field(default_factory=list)
     _stale: set[int] = field(default_factory=set)
     _of_job: dict[str, list[Point]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, points: Iterable[Point]) -> "Points":
+        """These points, from number 0."""
+        made = cls()
+        made.add(points)
+        return made
+
+    @classmethod
+    def stored(
+        cls,
+        rows: Iterable[PointRow],
+        jobs: Iterable[JobRow],
+        pictures: Iterable[PictureRow],
+        names: Mapping[str, str],
+        *,
+        cancelled: bool,
+    ) -> "Points":
+        """All of a sweep as the store has it. In a thread: there may be very many.
+
+        ``cancelled`` are those of a cancelled sweep that have no job.
+        """
+        made = cls.of(map(Point.of_row, rows))
+        made.end_rows(jobs, pictures, names)
+        if cancelled:
+            for point in made.every:
+                if point.job_id is None:
+                    made.set_status(point, JobStatus.CANCELLED)
+        made.views  # noqa: B018 - brings them up to date
+        return made
 
     def __len__(self) -> int:
         return len(self.every)
@@ -180,19 +240,24 @@ class Points:
             pictures=pictures_of_files(live.outputs, live.job.node_executions),
         )
 
-    def end_row(
-        self, row: JobRow, pictures: Sequence[PictureView], names: Mapping[str, str]
+    def end_rows(
+        self, rows: Iterable[JobRow], pictures: Iterable[PictureRow], names: Mapping[str, str]
     ) -> None:
-        """As :meth:`end`, for a job of another kernel or another time."""
-        backend = None if row.backend_id is None else names.get(row.backend_id, row.backend_id)
-        self.end(
-            row.id,
-            JobStatus(row.status),
-            error=row.error,
-            backend=backend,
-            seconds=row.seconds,
-            pictures=pictures,
-        )
+        """As :meth:`end`, for jobs of another kernel or another time; those that go on are left
+        out. ``names`` are the backends', by id."""
+        shown = pictures_of_rows(pictures)
+        for row in rows:
+            status = JobStatus(row.status)
+            if status.is_terminal:
+                backend = row.backend_id
+                self.end(
+                    row.id,
+                    status,
+                    error=row.error,
+                    backend=None if backend is None else names.get(backend, backend),
+                    seconds=row.seconds,
+                    pictures=shown.get(row.id, ()),
+                )
 
     def set_score(self, number: int, score: float | None) -> None:
         """What a point scored."""

@@ -10,7 +10,7 @@ from comfynb.engine.sweeps.table import PointTable
 from comfynb.engine.sweeps.views import PointView
 from comfynb.errors import InvalidValue
 from comfynb.widgets.markup import clip, esc, one_line, sentence
-from comfynb.widgets.sweep_text import point_label, short_value
+from comfynb.widgets.sweeps.text import point_label, short_value
 from comfynb.widgets.theme import look
 from comfynb.widgets.thumbnails import CannotShow, Target, data_uri, shrink_file
 

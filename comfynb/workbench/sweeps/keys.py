@@ -1,78 +1,18 @@
-"""What the points of a sweep run, frozen: job snapshots, and which parameter each value goes to.
-
-A target is kept in the store as JSON, so that another kernel makes the same jobs of the points that
-were not handed out yet, whatever became of the workflow meanwhile.
-"""
+"""What tells points apart, as ``comfynb.engine.sweeps.keys`` has it: made of a target's prompts and
+of what each backend declares about their node classes."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from comfynb.comfy.dynamic_prompts import resolve_at
 from comfynb.engine.backend import LiveBackend
-from comfynb.engine.plan import DYNAMIC_SEED, job_of
-from comfynb.engine.sweeps import PromptHasher, content_key, server_signature
-from comfynb.models import CanvasLayout, Job, WorkflowVersion
+from comfynb.engine.plan import DYNAMIC_SEED
+from comfynb.engine.sweeps import PromptHasher, content_key, digest, server_signature
+from comfynb.models import NodeType, WorkflowVersion
+from comfynb.workbench.sweeps.graph_targets import AnyTarget, GraphTarget
+from comfynb.workbench.sweeps.targets import BACKEND, Target
 
-__all__ = ["BACKEND", "WORKFLOW", "Keys", "Signatures", "Target", "TargetKeys", "WorkflowKeys"]
-
-BACKEND = "backend"
-WORKFLOW = "workflow"
-"""Axes that are no parameters: where a point runs, and what."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One frozen snapshot with one WORKFLOW node, and the axes' names for its parameters."""
-
-    snapshot: CanvasLayout
-    names: Mapping[str, str]
-    """The axis's name to the parameter's key."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As the store keeps it."""
-        return {"snapshot": self.snapshot.model_dump(mode="json"), "names": dict(self.names)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Target":
-        """What :meth:`to_json` gave."""
-        return cls(CanvasLayout.model_validate(data["snapshot"]), dict(data["names"]))
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The WORKFLOW node's configuration."""
-        return self.snapshot.nodes[0].config
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        return str(self.config["name"])
-
-    @property
-    def titles(self) -> dict[str, str]:
-        """What people call its node, by id."""
-        return {self.snapshot.nodes[0].id: self.name}
-
-    @property
-    def version_ids(self) -> list[str]:
-        """The workflow's version."""
-        return [str(self.config["workflow_version"])]
-
-    @property
-    def backend_id(self) -> str | None:
-        """The backend that it is bound to, if any."""
-        return self.snapshot.nodes[0].backend_affinity
-
-    def values(self, point: Mapping[str, Any]) -> dict[str, Any]:
-        """A point's values by parameter key, as a job keeps them."""
-        values = {key: point[name] for name, key in self.names.items() if name in point}
-        if DYNAMIC_SEED in point:
-            values[DYNAMIC_SEED] = point[DYNAMIC_SEED]
-        return values
-
-    def job(self, point: Mapping[str, Any]) -> Job:
-        """A new job for a point."""
-        return job_of(self.snapshot, self.values(point))
+__all__ = ["Keys", "Signatures", "TargetKeys", "keys_of"]
 
 
 class Keys:
@@ -101,7 +41,17 @@ class Keys:
         return self._hasher.key(changed)
 
 
-class WorkflowKeys:
+class TargetKeys(Protocol):
+    """Makes the keys of a target's points."""
+
+    def places(self) -> Iterator[tuple[str, str | None, Keys]]:
+        """Each node that runs a workflow: its id, the backend that it is bound to, what it runs."""
+
+    def key(self, point: Mapping[str, Any], signatures: Iterable[str]) -> str:
+        """The key of a point."""
+
+
+class _WorkflowKeys:
     """Makes the keys of a target's points."""
 
     def __init__(self, target: Target, versions: Mapping[str, Keys]) -> None:
@@ -122,14 +72,44 @@ class WorkflowKeys:
         return content_key(found, signatures)
 
 
-class TargetKeys(Protocol):
-    """Makes the keys of a target's points."""
+class _GraphKeys:
+    """Makes the keys of points of a frozen graph; see ``comfynb.engine.sweeps.keys``."""
+
+    def __init__(self, target: GraphTarget, versions: Mapping[str, Keys]) -> None:
+        self._target = target
+        self._versions = versions
+        self._connections = sorted(
+            (one.source_node_id, one.source_port, one.target_node_id, one.target_port)
+            for one in target.snapshot.connections
+        )
 
     def places(self) -> Iterator[tuple[str, str | None, Keys]]:
-        """Each node that runs a workflow: its id, the backend that it is bound to, what it runs."""
+        """Each WORKFLOW node: its id, the backend that it is bound to, and what it runs."""
+        for node in self._target.workflows:
+            version = self._versions[node.config["workflow_version"]]
+            yield node.id, node.backend_affinity, version
 
     def key(self, point: Mapping[str, Any], signatures: Iterable[str]) -> str:
         """The key of a point."""
+        parts: list[Any] = [self._connections]
+        for node in self._target.nodes(point):
+            config = node.config
+            if node.node_type is NodeType.WORKFLOW:
+                version = self._versions[config["workflow_version"]]
+                said: Any = version.prompt_key(config, config["values"])
+            else:
+                said = {name: one for name, one in config.items() if name != "job_name"}
+            parts.append([node.id, node.node_type.value, said])
+        if BACKEND in point:
+            signatures = [*signatures, f"backend {point[BACKEND]}"]
+        return content_key(digest(parts), signatures)
+
+
+def keys_of(target: AnyTarget, versions: Mapping[str, Keys]) -> TargetKeys:
+    """What makes the keys of a target's points; ``versions`` by their ids."""
+    if isinstance(target, GraphTarget):
+        return _GraphKeys(target, versions)
+    return _WorkflowKeys(target, versions)
 
 
 class Signatures:
@@ -139,7 +119,7 @@ class Signatures:
         # The answers of backends are kept here too: an id() is only unique among what lives.
         self._known: dict[tuple[str, str, int, str | None], tuple[object, str]] = {}
 
-    def of(self, backends: Iterable[LiveBackend], keys: "TargetKeys") -> list[str]:
+    def of(self, backends: Iterable[LiveBackend], keys: TargetKeys) -> list[str]:
         """The signatures of all backends that may run the target, for each of its nodes."""
         listed = list(backends)
         found: list[str] = []

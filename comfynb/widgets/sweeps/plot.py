@@ -8,7 +8,7 @@ from comfynb.engine.sweeps.views import PointView, SweepView
 from comfynb.errors import NotFound, UsageError
 from comfynb.widgets.composite import Composite
 from comfynb.widgets.markup import clean, esc, number, one_line
-from comfynb.widgets.sweep_text import point_label, short_value
+from comfynb.widgets.sweeps.text import point_label, short_value
 
 __all__ = ["SweepPlot", "points_frame"]
 

@@ -1,17 +1,16 @@
 """Whole graphs as what a sweep runs: each point is a job of the graph with values of its own."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from comfynb.engine.graph import title_of
 from comfynb.engine.plan import DYNAMIC_SEED
-from comfynb.engine.sweeps import content_key, digest
 from comfynb.models import CanvasLayout, CanvasNode, Job, NodeExecution, NodeType, new_id
-from comfynb.workbench.sweep_targets import BACKEND, Keys, Target, TargetKeys, WorkflowKeys
+from comfynb.workbench.sweeps.targets import Target
 
-__all__ = ["AnyTarget", "GraphKeys", "GraphTarget", "keys_of", "target_of"]
+__all__ = ["FILES", "VALUE", "AnyTarget", "GraphTarget", "target_of"]
 
 FILES: Final = "files"
 VALUE: Final = "value"
@@ -120,49 +119,9 @@ def _valued(
     }
 
 
-class GraphKeys:
-    """Makes the keys of points of a frozen graph; see ``comfynb.engine.sweeps.keys``."""
-
-    def __init__(self, target: GraphTarget, versions: Mapping[str, Keys]) -> None:
-        self._target = target
-        self._versions = versions
-        self._connections = sorted(
-            (one.source_node_id, one.source_port, one.target_node_id, one.target_port)
-            for one in target.snapshot.connections
-        )
-
-    def places(self) -> Iterator[tuple[str, str | None, Keys]]:
-        """Each WORKFLOW node: its id, the backend that it is bound to, and what it runs."""
-        for node in self._target.workflows:
-            version = self._versions[node.config["workflow_version"]]
-            yield node.id, node.backend_affinity, version
-
-    def key(self, point: Mapping[str, Any], signatures: Iterable[str]) -> str:
-        """The key of a point."""
-        parts: list[Any] = [self._connections]
-        for node in self._target.nodes(point):
-            config = node.config
-            if node.node_type is NodeType.WORKFLOW:
-                version = self._versions[config["workflow_version"]]
-                said: Any = version.prompt_key(config, config["values"])
-            else:
-                said = {name: one for name, one in config.items() if name != "job_name"}
-            parts.append([node.id, node.node_type.value, said])
-        if BACKEND in point:
-            signatures = [*signatures, f"backend {point[BACKEND]}"]
-        return content_key(digest(parts), signatures)
-
-
 AnyTarget = Target | GraphTarget
 
 
 def target_of(data: Mapping[str, Any]) -> AnyTarget:
     """What the store has as JSON."""
     return GraphTarget.from_json(data) if "graph" in data else Target.from_json(data)
-
-
-def keys_of(target: AnyTarget, versions: Mapping[str, Keys]) -> TargetKeys:
-    """What makes the keys of a target's points."""
-    if isinstance(target, GraphTarget):
-        return GraphKeys(target, versions)
-    return WorkflowKeys(target, versions)

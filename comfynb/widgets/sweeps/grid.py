@@ -11,8 +11,8 @@ from comfynb.models import JobStatus, SweepStatus
 from comfynb.widgets.composite import Composite, html, set_class
 from comfynb.widgets.live import Live, Ticker, call
 from comfynb.widgets.markup import esc, one_line, user
-from comfynb.widgets.sweep_cells import CELL, PointCells, Rate
-from comfynb.widgets.sweep_text import (
+from comfynb.widgets.sweeps.cells import CELL, PointCells, Rate
+from comfynb.widgets.sweeps.text import (
     head_html,
     point_label,
     shares_table,

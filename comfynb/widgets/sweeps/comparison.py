@@ -10,9 +10,9 @@ from comfynb.engine.views import Watchable
 from comfynb.widgets.composite import Composite, html
 from comfynb.widgets.live import Live
 from comfynb.widgets.markup import esc, one_line, user
-from comfynb.widgets.sweep_cells import CELL, PointCells, Rate
-from comfynb.widgets.sweep_export import corner_text, write_html, write_png
-from comfynb.widgets.sweep_text import (
+from comfynb.widgets.sweeps.cells import CELL, PointCells, Rate
+from comfynb.widgets.sweeps.export import corner_text, write_html, write_png
+from comfynb.widgets.sweeps.text import (
     count_words,
     point_label,
     short_value,
