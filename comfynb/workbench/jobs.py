@@ -12,7 +12,7 @@ from comfynb.models import JobEvent, JobStatus, NodeType
 from comfynb.store import Table
 from comfynb.widgets import JobRow, JobsTable, mimebundle, shared_view
 from comfynb.workbench.job_nodes import JobNodes
-from comfynb.workbench.metrics_plot import job_metrics
+from comfynb.workbench.metrics.plot import job_metrics
 from comfynb.workbench.outputs import Outputs
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from fakes import saved
 
 from comfynb.errors import NotFound
 from comfynb.models import JobStatus
-from comfynb.widgets.metrics_views import (
+from comfynb.widgets.metrics.views import (
     JobDetails,
     JobSpan,
     MetricLine,

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from comfynb.widgets.metrics_jobs import Bar, Lane, lanes
-from comfynb.widgets.metrics_look import STATUSES, StatusBar, line_look, plot_text, spoken
-from comfynb.widgets.metrics_views import FIELDS, MetricLine, MetricsWindow, field_look
+from comfynb.widgets.metrics.jobs import Bar, Lane, lanes
+from comfynb.widgets.metrics.look import STATUSES, StatusBar, line_look, plot_text, spoken
+from comfynb.widgets.metrics.views import FIELDS, MetricLine, MetricsWindow, field_look
 from comfynb.widgets.theme import look
 
 __all__ = [

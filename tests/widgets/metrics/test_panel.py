@@ -4,8 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from comfynb.models import JobStatus, utcnow
-from comfynb.widgets.metrics_panel import MOST_NODES, JobPanel, details_html, energy
-from comfynb.widgets.metrics_views import JobDetails, NodeSpan
+from comfynb.widgets.metrics.panel import MOST_NODES, JobPanel, details_html, energy
+from comfynb.widgets.metrics.views import JobDetails, NodeSpan
 
 
 def details(**more: Any) -> JobDetails:

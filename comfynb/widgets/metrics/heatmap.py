@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from comfynb.widgets.composite import Composite, mimebundle
 from comfynb.widgets.markup import esc, number, user
-from comfynb.widgets.metrics_figure import Figure
-from comfynb.widgets.metrics_look import metrics_styled, plot_text
-from comfynb.widgets.metrics_page import PlotPage
-from comfynb.widgets.metrics_views import HeatView
+from comfynb.widgets.metrics.figure import Figure
+from comfynb.widgets.metrics.look import metrics_styled, plot_text
+from comfynb.widgets.metrics.page import PlotPage
+from comfynb.widgets.metrics.views import HeatView
 from comfynb.widgets.tables import StaticTable
 
 __all__ = ["MetricsHeatmap", "heat_figure"]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from comfynb.models import JobStatus
-from comfynb.widgets.metrics_views import JobSpan
+from comfynb.widgets.metrics.views import JobSpan
 
 __all__ = ["MOST_BARS", "MOST_LEVELS", "Bar", "Lane", "lanes"]
 

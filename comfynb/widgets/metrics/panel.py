@@ -7,9 +7,9 @@ import ipywidgets
 from comfynb.widgets.composite import close_tree, html, icon_button, set_class
 from comfynb.widgets.gallery import Gallery
 from comfynb.widgets.markup import esc, mebibytes, sentence, user
-from comfynb.widgets.metrics_look import spoken
-from comfynb.widgets.metrics_views import JobDetails, NodeSpan
-from comfynb.widgets.sweep_text import short_value
+from comfynb.widgets.metrics.look import spoken
+from comfynb.widgets.metrics.views import JobDetails, NodeSpan
+from comfynb.widgets.sweeps.text import short_value
 from comfynb.widgets.theme import chip, look
 
 __all__ = ["JobPanel", "details_html"]

@@ -10,7 +10,7 @@ from comfynb.errors import InvalidValue, NotFound, UsageError
 from comfynb.sandbox import Sandbox, workflow_text
 from comfynb.store.schema import BULK_TABLES
 from comfynb.workbench import Workbench
-from comfynb.workbench.metrics import seconds_of
+from comfynb.workbench.metrics.metrics import seconds_of
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comfynb.models import JobStatus
-from comfynb.widgets.metrics_jobs import MOST_BARS, MOST_LEVELS, lanes
-from comfynb.widgets.metrics_views import JobSpan
+from comfynb.widgets.metrics.jobs import MOST_BARS, MOST_LEVELS, lanes
+from comfynb.widgets.metrics.views import JobSpan
 
 START, END = 1000.0, 4600.0
 

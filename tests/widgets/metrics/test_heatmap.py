@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from comfynb.widgets.metrics_heatmap import PLOTLY, MetricsHeatmap, heat_figure
-from comfynb.widgets.metrics_views import HeatView
+from comfynb.widgets.metrics.heatmap import PLOTLY, MetricsHeatmap, heat_figure
+from comfynb.widgets.metrics.views import HeatView
 
 
 def view(**more: Any) -> HeatView:

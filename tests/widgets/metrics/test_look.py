@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from comfynb.widgets.metrics_look import COLOURS, STATUSES, line_look, plot_text, spoken
+from comfynb.widgets.metrics.look import COLOURS, STATUSES, line_look, plot_text, spoken
 
 # What plotly.js 4 reads in a text: tags by name, and entities.
 TAG = re.compile(r"<[^>]*>?|&(#\d+|#x[\da-fA-F]+|[a-z]+);")

@@ -7,8 +7,8 @@ import pytest
 
 from comfynb.errors import InvalidValue, NotFound, UsageError
 from comfynb.models import JobStatus
-from comfynb.widgets.metrics_heatmap import MetricsHeatmap
-from comfynb.widgets.metrics_plot import MetricsPlot
+from comfynb.widgets.metrics.heatmap import MetricsHeatmap
+from comfynb.widgets.metrics.plot import MetricsPlot
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_backends_choose_lines_and_jobs(wb, sandbox, jobs):
 
 
 def test_the_newest_of_too_many_are_drawn_and_the_rest_is_counted(wb, jobs, monkeypatch, portrait):
-    monkeypatch.setattr("comfynb.workbench.metrics_source.MOST_SPANS", 2)
+    monkeypatch.setattr("comfynb.workbench.metrics.source.MOST_SPANS", 2)
     workflow = wb.workflows.load(portrait)
     more = [
         workflow.run(seed=n, steps=1, seconds=0.0, seconds_per_step=0.0).wait(60) for n in (1, 2)

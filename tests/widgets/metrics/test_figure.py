@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from comfynb.models import JobStatus
-from comfynb.widgets.metrics_figure import (
+from comfynb.widgets.metrics.figure import (
     MOST_POINTS,
     drawable,
     fields_of,
     figure,
     thin,
 )
-from comfynb.widgets.metrics_look import STATUSES
-from comfynb.widgets.metrics_views import JobSpan, MetricLine, MetricsWindow
+from comfynb.widgets.metrics.look import STATUSES
+from comfynb.widgets.metrics.views import JobSpan, MetricLine, MetricsWindow
 
 START, END = 1_700_000_000.0, 1_700_003_600.0
 

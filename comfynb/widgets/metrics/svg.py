@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from comfynb.widgets.markup import clip, esc, one_line
-from comfynb.widgets.metrics_figure import Figure, thin
-from comfynb.widgets.metrics_jobs import lanes
-from comfynb.widgets.metrics_look import STATUSES, LineLook, line_look
-from comfynb.widgets.metrics_views import MetricsWindow, field_look
+from comfynb.widgets.metrics.figure import Figure, thin
+from comfynb.widgets.metrics.jobs import lanes
+from comfynb.widgets.metrics.look import STATUSES, LineLook, line_look
+from comfynb.widgets.metrics.views import MetricsWindow, field_look
 from comfynb.widgets.theme import look
 
 __all__ = ["clock", "drawing"]

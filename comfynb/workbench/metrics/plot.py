@@ -13,12 +13,12 @@ from comfynb.models import utcnow
 from comfynb.store import Table
 from comfynb.store.database import Result
 from comfynb.widgets.composite import Composite, shared_view
-from comfynb.widgets.metrics_figure import DEFAULT_FIELDS
-from comfynb.widgets.metrics_heatmap import MetricsHeatmap
-from comfynb.widgets.metrics_look import spoken
-from comfynb.widgets.metrics_plot import POINTS, MetricsPlot
-from comfynb.widgets.metrics_views import HeatView, field_look
-from comfynb.workbench.metrics_source import StoredMetrics
+from comfynb.widgets.metrics.figure import DEFAULT_FIELDS
+from comfynb.widgets.metrics.heatmap import MetricsHeatmap
+from comfynb.widgets.metrics.look import spoken
+from comfynb.widgets.metrics.plot import POINTS, MetricsPlot
+from comfynb.widgets.metrics.views import HeatView, field_look
+from comfynb.workbench.metrics.source import StoredMetrics
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench

@@ -12,7 +12,7 @@ from comfynb.engine.metrics.series import Series
 from comfynb.errors import InvalidValue, UsageError
 from comfynb.models import utcnow
 from comfynb.store import Pending, Table
-from comfynb.workbench.metrics_plot import MetricsPlots
+from comfynb.workbench.metrics.plot import MetricsPlots
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench

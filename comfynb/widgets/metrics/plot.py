@@ -12,7 +12,7 @@ import ipywidgets
 from comfynb.widgets.composite import Composite, close_tree, html, mimebundle
 from comfynb.widgets.live import Ticker, call
 from comfynb.widgets.markup import esc, one_line, user
-from comfynb.widgets.metrics_figure import (
+from comfynb.widgets.metrics.figure import (
     MOST_POINTS,
     Figure,
     Points,
@@ -22,11 +22,11 @@ from comfynb.widgets.metrics_figure import (
     key_of,
     thin,
 )
-from comfynb.widgets.metrics_look import STATUSES, metrics_styled, spoken
-from comfynb.widgets.metrics_page import PlotPage
-from comfynb.widgets.metrics_panel import JobPanel
-from comfynb.widgets.metrics_svg import drawing
-from comfynb.widgets.metrics_views import (
+from comfynb.widgets.metrics.look import STATUSES, metrics_styled, spoken
+from comfynb.widgets.metrics.page import PlotPage
+from comfynb.widgets.metrics.panel import JobPanel
+from comfynb.widgets.metrics.svg import drawing
+from comfynb.widgets.metrics.views import (
     JobDetails,
     JobSpan,
     MetricsSource,

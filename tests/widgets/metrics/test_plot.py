@@ -10,10 +10,10 @@ import pytest
 
 from comfynb.errors import NotFound
 from comfynb.models import JobStatus, utcnow
-from comfynb.widgets import live, metrics_plot
-from comfynb.widgets.metrics_figure import MOST_POINTS
-from comfynb.widgets.metrics_plot import PLOTLY, MetricsPlot
-from comfynb.widgets.metrics_views import (
+from comfynb.widgets import live
+from comfynb.widgets.metrics.figure import MOST_POINTS
+from comfynb.widgets.metrics.plot import PLOTLY, POINTS, MetricsPlot
+from comfynb.widgets.metrics.views import (
     JobDetails,
     JobSpan,
     MetricLine,
@@ -171,7 +171,7 @@ async def test_what_the_page_has_is_what_the_kernel_has(
 async def test_lines_never_grow_beyond_what_is_allowed(
     source: Source, show: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics_plot, "ANEW", 1e9)
+    monkeypatch.setattr("comfynb.widgets.metrics.plot.ANEW", 1e9)
     plot, page = show(last=3600.0)
     for _ in range(250):
         await tick(plot, source, page, seconds=20.0)
@@ -218,7 +218,7 @@ async def test_a_zoom_holds_the_window_until_a_double_click(
     plot, page = show()
     page.says("zoom", range=[(NOW - 600) * 1000, (NOW - 300) * 1000])
     await settled()
-    assert source.asked[-1] == (NOW - 600, NOW - 300, metrics_plot.POINTS)
+    assert source.asked[-1] == (NOW - 600, NOW - 300, POINTS)
     assert not plot.live
     assert plot._back_button in plot._bar.children
     page.told.clear()

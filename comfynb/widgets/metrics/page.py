@@ -19,7 +19,7 @@ import traitlets
 
 from comfynb.widgets.live import current_loop, spawn
 from comfynb.widgets.markup import clean
-from comfynb.widgets.metrics_figure import Figure, Points
+from comfynb.widgets.metrics.figure import Figure, Points
 
 __all__ = ["PlotPage"]
 

@@ -16,7 +16,7 @@ from comfynb.errors import NotFound
 from comfynb.models import JobStatus
 from comfynb.store import Table
 from comfynb.widgets.markup import one_line
-from comfynb.widgets.metrics_views import (
+from comfynb.widgets.metrics.views import (
     JobDetails,
     JobSpan,
     MetricLine,
