@@ -2,9 +2,7 @@
 
 from comfynb.workbench.backends import Backend, Backends
 from comfynb.workbench.core import Workbench
-from comfynb.workbench.graph import Graph, Problems
-from comfynb.workbench.graph_nodes import GraphNode, Port
-from comfynb.workbench.graphs import Graphs
+from comfynb.workbench.graphs import Graph, GraphNode, Graphs, Port, Problems
 from comfynb.workbench.job_nodes import JobNode, JobNodes
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs, Outputs, StoppedWaiting
 from comfynb.workbench.library import Workflows

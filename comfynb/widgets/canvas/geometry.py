@@ -22,7 +22,6 @@ from comfynb.widgets.canvas.topology import (
     Ints,
     PortRef,
     Topology,
-    node_height,
     row_of,
     topology,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "Rect",
     "Topology",
     "curves",
-    "node_height",
     "row_of",
     "topology",
 ]

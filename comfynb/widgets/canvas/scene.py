@@ -1,8 +1,7 @@
-"""The edited graph without any widget: document, selection, commands, clipboard, geometry."""
+"""The edited graph without any widget: document, selection, geometry, and commands on them."""
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,13 @@ from comfynb.models import (
     Viewport,
     new_id,
 )
+from comfynb.widgets.canvas import rules
+from comfynb.widgets.canvas.arranging import SNAP, arranged
+from comfynb.widgets.canvas.clipboard import Clip, clipboard
 from comfynb.widgets.canvas.contract import Compatible, PaletteItem, Ports, Title
-from comfynb.widgets.canvas.document import Document, History, own_copy
+from comfynb.widgets.canvas.described import Described
+from comfynb.widgets.canvas.document import Document, History
 from comfynb.widgets.canvas.geometry import (
-    HEADER,
-    TYPES,
-    WIDTH,
     Bools,
     Geometry,
     PortRef,
@@ -29,26 +29,11 @@ from comfynb.widgets.canvas.geometry import (
     Topology,
     topology,
 )
-from comfynb.widgets.canvas.layered import Link, arrange
-from comfynb.widgets.canvas.rules import why_not
 
-__all__ = ["SNAP", "Clip", "Scene"]
-
-SNAP = 20.0
-"""The grid's distance, in CSS pixels at a zoom of 1."""
+__all__ = ["SNAP", "Scene"]
 
 PASTE_SHIFT = 40.0
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """Copied nodes and the connections among them."""
-
-    nodes: tuple[CanvasNode, ...] = ()
-    connections: tuple[CanvasConnection, ...] = ()
-
-
-_clipboard: list[Clip] = []  # one for all editors of a kernel; at most one entry
+"""How far a copy lies from what it was copied from."""
 
 
 class Scene:
@@ -61,8 +46,7 @@ class Scene:
     def __init__(
         self, layout: CanvasLayout, *, ports: Ports, title: Title, compatible: Compatible
     ) -> None:
-        self._ports = ports
-        self._title = title
+        self._described = Described(ports, title)
         self.compatible = compatible
         self.history = History(Document.of(layout))
         self.selected: set[str] = set()
@@ -70,7 +54,6 @@ class Scene:
         self.snap = True
         self.unfolded: set[str] = set()
         """Nodes that show all of their ports; no part of the graph, and not kept with it."""
-        self._known: dict[str, tuple[CanvasNode, PortsView, str]] = {}
         self._topology: tuple[object, Topology] | None = None
         self._geometry: tuple[Document, Geometry] | None = None
         self._pastes = 0
@@ -86,34 +69,17 @@ class Scene:
         """The graph as a layout of its own."""
         return self.document.layout(viewport)
 
-    def _about(self, node: CanvasNode) -> tuple[CanvasNode, PortsView, str]:
-        known = self._known.get(node.id)
-        if known is not None and (
-            known[0].config is node.config
-            and known[0].workflow_id == node.workflow_id
-            and known[0].node_type is node.node_type
-        ):
-            return known
-        # The callbacks get a copy: documents are shared with the history.
-        given = own_copy(node)
-        known = self._known[node.id] = (node, self._ports(given), str(self._title(given)))
-        return known
-
     def ports(self, node_id: str) -> PortsView:
         """The ports of a node."""
-        return self._about(self.document.nodes[node_id])[1]
+        return self._described.ports(self.document.nodes[node_id])
 
     def title(self, node_id: str) -> str:
         """What a node is called."""
-        return self._about(self.document.nodes[node_id])[2]
-
-    def titles(self) -> dict[str, str]:
-        """What every node is called."""
-        return {key: self._about(node)[2] for key, node in self.document.nodes.items()}
+        return self._described.title(self.document.nodes[node_id])
 
     def forget(self) -> None:
         """Ask for ports and titles anew: a workflow was renamed or changed."""
-        self._known.clear()
+        self._described.forget()
         self._topology = None
         self._geometry = None
 
@@ -129,7 +95,7 @@ class Scene:
         if self._geometry is not None and self._geometry[0] is document:
             return self._geometry[1]
         if self._topology is None or self._topology[0] is not document.shape:
-            views = {key: self._about(node)[1] for key, node in document.nodes.items()}
+            views = {key: self._described.ports(node) for key, node in document.nodes.items()}
             made_of = topology(views, document.connections.values(), self.unfolded)
             self._topology = document.shape, made_of
         places = np.array([node.position for node in document.nodes.values()], dtype=float)
@@ -232,7 +198,7 @@ class Scene:
         """Move the selected nodes; with snapping, the first one lands on the grid."""
         moved = self.moved_by(dx, dy)
         if moved:
-            what = self._count(len(moved), "node")
+            what = _count(len(moved), "node")
             self._commit(self.document.moved(moved), f"move {what}", merge=merge)
 
     def moved_by(
@@ -259,28 +225,18 @@ class Scene:
     def auto_layout(self, heights: Mapping[str, float] | None = None) -> None:
         """Arrange the selected nodes if there are several, else all.
 
-        ``heights`` are those of nodes that are higher than they look in the document: with
-        pictures beneath them.
+        ``heights`` are those of nodes with pictures beneath them.
         """
-        geometry, more = self.geometry, heights or {}
-        of = geometry.of
-        keys = [key for key in of.ids if key in self.selected]
-        keys = keys if len(keys) > 1 else list(of.ids)
+        geometry = self.geometry
+        keys = self.selected if len(self.selected) > 1 else geometry.of.index
         if not keys:
             return
-        inside = set(keys)
-        links = [
-            Link(of.ids[start], of.ids[end], float(ends[1]), float(ends[3]))
-            for start, end, ends in zip(of.edge_from, of.edge_to, of.edge_ends, strict=True)
-            if of.ids[start] in inside and of.ids[end] in inside
-        ]
-        sizes = {key: max(float(of.heights[of.index[key]]), more.get(key, 0.0)) for key in keys}
-        placed = arrange(sizes, links, width=WIDTH, snap=SNAP)
+        placed = arranged(geometry.of, keys, heights)
         around = geometry.bounds(keys)
         assert around is not None
         left, top = round(around.x / SNAP) * SNAP, round(around.y / SNAP) * SNAP
         places = {key: (x + left, y + top) for key, (x, y) in placed.items()}
-        self.put(places, f"arrange {self._count(len(places), 'node')}")
+        self.put(places, f"arrange {_count(len(places), 'node')}")
 
     def why_not(self, one: PortRef, other: PortRef) -> str | None:
         """Why two ports cannot be connected, as one sentence; None if they can."""
@@ -288,53 +244,26 @@ class Scene:
             side = "outputs" if one.is_output else "inputs"
             return f"Both are {side}; connect an output with an input."
         source, target = (one, other) if one.is_output else (other, one)
-        nodes = self.document.nodes
-        return why_not(
-            {
-                key: one
-                for key, one in self.document.connections.items()
-                if one.source_node_id in nodes and one.target_node_id in nodes
-            },
+        return rules.why_not(
+            self._sound(),
             ((source.node_id, source.name), (target.node_id, target.name)),
             (self.port(source).data_type, self.port(target).data_type),
             self.compatible,
-            _Titles(self.title),
+            self.title,
         )
 
     def connectable(self, start: PortRef) -> Bools:
         """For every port, whether ``why_not`` would let it be connected with ``start``."""
-        of = self.geometry.of
-        kind, node = self.port(start).data_type, of.index[start.node_id]
-        pairs = ((kind, other) if start.is_output else (other, kind) for other in TYPES)
-        allowed = np.array([self.compatible(*pair) for pair in pairs], dtype=bool)
-        fits = allowed[of.port_type] & (of.port_output != start.is_output)
-        circle = np.zeros(len(of.ids), dtype=bool)
-        circle[[of.index[key] for key in self._behind(start)]] = True
-        fits &= ~circle[of.port_node]
-        fits[of.port_node == node] = False
-        for one in self.document.connections.values():
-            source = PortRef(one.source_node_id, one.source_port, True)
-            target = PortRef(one.target_node_id, one.target_port, False)
-            if start in {source, target}:
-                other = target if start.is_output else source
-                if other in of.port_index:
-                    fits[of.port_index[other]] = False
-        return np.asarray(fits)
+        return rules.connectable(self._sound(), self.geometry.of, start, self.compatible)
 
-    def _behind(self, start: PortRef) -> set[str]:
-        """The nodes that a wire from here may not end at, as it would close a circle."""
-        beside: dict[str, list[str]] = {}
-        for one in self.document.connections.values():
-            way = (one.target_node_id, one.source_node_id)
-            here, there = way if start.is_output else way[::-1]
-            beside.setdefault(here, []).append(there)
-        found, waiting = set(), [start.node_id]
-        while waiting:
-            for other in beside.get(waiting.pop(), ()):
-                if other not in found and other in self.document.nodes:
-                    found.add(other)
-                    waiting.append(other)
-        return found
+    def _sound(self) -> dict[str, CanvasConnection]:
+        """The connections between nodes that exist; a layout may have others."""
+        nodes = self.document.nodes
+        return {
+            key: one
+            for key, one in self.document.connections.items()
+            if one.source_node_id in nodes and one.target_node_id in nodes
+        }
 
     def connect(
         self,
@@ -359,7 +288,7 @@ class Scene:
             target_port=target.name,
             data_type=wanted if wanted is DataType.TRIGGER else self.port(source).data_type,
         )
-        gone = self.replaced_by((source.node_id, source.name), (target.node_id, target.name))
+        gone = self._replaced_at(target)
         if instead_of is not None:
             gone.add(instead_of)
         document = self.document.removed(edge_ids=gone) if gone else self.document
@@ -367,22 +296,21 @@ class Scene:
         self.select(edges=[made.id])
         return made.id
 
-    def replaced_by(self, *ends: tuple[str, str]) -> set[str]:
-        """The connections that would go if ``ends`` (an Ends) were connected."""
-        (_, _), (node, port) = ends
-        if self.port(PortRef(node, port, False)).many:
+    def _replaced_at(self, target: PortRef) -> set[str]:
+        """The connections that would go if something else were connected to an input."""
+        if self.port(target).many:
             return set()
         return {
             key
             for key, one in self.document.connections.items()
-            if one.target_node_id == node and one.target_port == port
+            if (one.target_node_id, one.target_port) == (target.node_id, target.name)
         }
 
     def delete(self) -> None:
         """Remove what is selected."""
         nodes, edges = len(self.selected), len(self.selected_edges)
         if nodes or edges:
-            what = self._count(nodes, "node") if nodes else self._count(edges, "connection")
+            what = _count(nodes, "node") if nodes else _count(edges, "connection")
             after = self.document.removed(self.selected, self.selected_edges)
             self._commit(after, f"delete {what}")
 
@@ -417,13 +345,11 @@ class Scene:
 
     def copy(self) -> int:
         """Copy the selected nodes; returns how many. The clipboard is the kernel's."""
-        nodes = [
-            own_copy(node) for key, node in self.document.nodes.items() if key in self.selected
-        ]
-        if nodes:
-            _clipboard[:] = [Clip(tuple(nodes), self._inside({node.id for node in nodes}))]
+        clip = Clip.of(self.document, self.selected)
+        if clip.nodes:
+            clipboard.clip = clip
             self._pastes = 0
-        return len(nodes)
+        return len(clip.nodes)
 
     def cut(self) -> int:
         """Copy and delete."""
@@ -438,59 +364,28 @@ class Scene:
 
         ``at`` is where its middle goes; else beside the original, further with each time.
         """
-        if not _clipboard:
+        clip = clipboard.clip
+        if not clip.nodes:
             return []
-        clip = _clipboard[0]
         self._pastes += 1
         shift = (PASTE_SHIFT * self._pastes,) * 2
         if at is not None:
-            xs, ys = zip(*(node.position for node in clip.nodes), strict=True)
-            middle = (min(xs) + max(xs) + WIDTH) / 2, (min(ys) + max(ys) + 2 * HEADER) / 2
-            to = self.snapped(
-                at[0] - middle[0] + clip.nodes[0].position[0],
-                at[1] - middle[1] + clip.nodes[0].position[1],
-            )
-            shift = to[0] - clip.nodes[0].position[0], to[1] - clip.nodes[0].position[1]
+            (x, y), middle = clip.corner, clip.middle
+            to = self.snapped(at[0] - middle[0] + x, at[1] - middle[1] + y)
+            shift = to[0] - x, to[1] - y
         return self._insert(clip, shift, "paste")
 
     def duplicate(self) -> list[str]:
         """Copies of the selected nodes beside them; the clipboard stays as it is."""
-        nodes = [node for key, node in self.document.nodes.items() if key in self.selected]
-        clip = Clip(tuple(nodes), self._inside(self.selected))
-        return self._insert(clip, (PASTE_SHIFT, PASTE_SHIFT), "duplicate") if nodes else []
-
-    def _inside(self, keys: Collection[str]) -> tuple[CanvasConnection, ...]:
-        return tuple(
-            one
-            for one in self.document.connections.values()
-            if one.source_node_id in keys and one.target_node_id in keys
-        )
+        clip = Clip.of(self.document, self.selected)
+        return self._insert(clip, (PASTE_SHIFT, PASTE_SHIFT), "duplicate") if clip.nodes else []
 
     def _insert(self, clip: Clip, shift: tuple[float, float], word: str) -> list[str]:
-        names = {node.id: new_id() for node in clip.nodes}
-        nodes = [
-            own_copy(node).model_copy(
-                update={
-                    "id": names[node.id],
-                    "position": (node.position[0] + shift[0], node.position[1] + shift[1]),
-                }
-            )
-            for node in clip.nodes
-        ]
-        connections = [
-            one.model_copy(
-                update={
-                    "id": new_id(),
-                    "source_node_id": names[one.source_node_id],
-                    "target_node_id": names[one.target_node_id],
-                }
-            )
-            for one in clip.connections
-        ]
-        what = self._count(len(nodes), "node")
-        self._commit(self.document.added(nodes, connections), f"{word} {what}")
-        self.select(names.values())
-        return list(names.values())
+        nodes, connections = clip.copies(shift)
+        keys = [node.id for node in nodes]
+        self._commit(self.document.added(nodes, connections), f"{word} {_count(len(keys), 'node')}")
+        self.select(keys)
+        return keys
 
     # History
 
@@ -506,22 +401,6 @@ class Scene:
         self._reselect()
         return label
 
-    @staticmethod
-    def _count(number: int, word: str) -> str:
-        return f"a {word}" if number == 1 else f"{number} {word}s"
 
-
-class _Titles(Mapping[str, str]):
-    """Titles that are looked up when somebody needs them."""
-
-    def __init__(self, title: Callable[[str], str]) -> None:
-        self._title = title
-
-    def __getitem__(self, node_id: str) -> str:
-        return self._title(node_id)
-
-    def __iter__(self) -> Any:
-        return iter(())
-
-    def __len__(self) -> int:
-        return 0
+def _count(number: int, word: str) -> str:
+    return f"a {word}" if number == 1 else f"{number} {word}s"

@@ -23,7 +23,6 @@ __all__ = [
     "Ints",
     "PortRef",
     "Topology",
-    "node_height",
     "row_of",
     "topology",
 ]
@@ -48,11 +47,6 @@ class PortRef(NamedTuple):
     node_id: str
     name: str
     is_output: bool
-
-
-def node_height(ports: PortsView) -> float:
-    """How high a node with these ports is while none of them is folded away."""
-    return _height(max(len(ports.inputs), len(ports.outputs)))
 
 
 def _height(rows: int) -> float:

@@ -7,7 +7,8 @@ import pytest
 
 from comfynb.engine.views import PortsView, PortView
 from comfynb.models import CanvasConnection, CanvasLayout, CanvasNode, DataType, NodeType
-from comfynb.widgets.canvas.scene import Scene, _clipboard
+from comfynb.widgets.canvas.clipboard import Clip, clipboard
+from comfynb.widgets.canvas.scene import Scene
 
 KINDS = tuple(DataType)
 
@@ -86,4 +87,4 @@ def scene(chain: CanvasLayout, given: dict[str, Any]) -> Scene:
 
 @pytest.fixture(autouse=True)
 def _empty_clipboard() -> None:
-    _clipboard.clear()
+    clipboard.clip = Clip()

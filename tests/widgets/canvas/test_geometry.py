@@ -11,13 +11,14 @@ from hypothesis import given as hypothesis_given
 from comfynb.engine.views import PortsView, PortView
 from comfynb.models import CanvasConnection, CanvasLayout, DataType
 from comfynb.widgets.canvas.geometry import (
+    FOOTER,
     HEADER,
+    ROW,
     WIDTH,
     Geometry,
     PortRef,
     Rect,
     curves,
-    node_height,
     topology,
 )
 from comfynb.widgets.canvas.scene import Scene
@@ -120,7 +121,7 @@ def test_ports_stand_at_the_sides_beneath_the_head(scene: Scene) -> None:
     assert x == 300.0
     assert y > HEADER
     assert geometry.port_place(PortRef("b", "out0", True)) == (300.0 + WIDTH, y)
-    assert geometry.node_rect("b").height == node_height(scene.ports("b"))
+    assert geometry.node_rect("b").height == HEADER + 2 * ROW + 12 + FOOTER
     assert geometry.port_place(PortRef("b", "after", False))[1] > y
 
 

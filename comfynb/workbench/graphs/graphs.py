@@ -10,8 +10,8 @@ from comfynb.engine.graph import WorkflowPorts, workflow_ports
 from comfynb.engine.plan import RUNS_PROJECT
 from comfynb.errors import BackendError, NotFound, UsageError
 from comfynb.models import CanvasLayout, Project, WorkflowDefinition, new_id
-from comfynb.workbench.graph import Graph
-from comfynb.workbench.graph_text import count_of
+from comfynb.workbench.graphs.graph import Graph
+from comfynb.workbench.graphs.text import count_of
 from comfynb.workbench.workflows import Workflow
 
 if TYPE_CHECKING:

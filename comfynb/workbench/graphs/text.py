@@ -7,7 +7,7 @@ from comfynb.models import CanvasNode, NodeType
 from comfynb.widgets.markup import one_line
 
 if TYPE_CHECKING:
-    from comfynb.workbench.graph import Graph
+    from comfynb.workbench.graphs.graph import Graph
 
 __all__ = ["count_of", "graph_text"]
 

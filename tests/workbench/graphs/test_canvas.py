@@ -1,6 +1,7 @@
 """What a canvas asks of a Workbench, and what its edits do to graph and store."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -9,8 +10,8 @@ from comfynb.engine.views import PortsView
 from comfynb.models import CanvasLayout, CanvasNode, JobStatus, NodeType, Project
 from comfynb.widgets import JobRow
 from comfynb.widgets.node_form import NodeForm
-from comfynb.workbench import graph_canvas
-from comfynb.workbench.graph_canvas import GraphCanvas
+from comfynb.workbench.graphs import canvas as canvas_module
+from comfynb.workbench.graphs.canvas import GraphCanvas, palette_items
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ async def test_an_unknown_workflow_has_no_data_ports_and_is_named(lab):
 
 async def test_an_edit_on_the_canvas_is_the_graphs_and_stored_by_itself(lab, monkeypatch):
     wb, graph = lab
-    monkeypatch.setattr(graph_canvas, "SAVE_AFTER", 0.0)
+    monkeypatch.setattr(canvas_module, "SAVE_AFTER", 0.0)
     saved = asyncio.Event()
     save_soon = graph.save_soon
 
@@ -131,16 +132,68 @@ async def test_code_that_changes_the_graph_changes_the_canvas_as_one_edit(lab):
     assert "sketch" in graph.nodes
 
 
-def test_without_an_answering_backend_the_ports_are_guessed_once(tmp_path, portrait, sandbox):
-    with Workbench(tmp_path / "lab.duckdb") as wb:
+async def test_code_and_canvas_are_in_step(tmp_path, sandbox, pictures, invert):
+    async with Workbench("lab.duckdb") as wb:
         wb.backends.add(sandbox.url, name="one")
-        graph = wb.graphs.new("portraits")
-        workflow = wb.workflows.load(portrait)
-        graph.workflow(workflow, "sketch")
-        graph.save()
-        wb.backends.remove("one")
-        wb.graphs.learn(workflow)
-        first = wb.graphs.ports_of(workflow.id)
-        assert first is not None
-        assert wb.graphs.ports_of(workflow.id) is first
-        assert [port.name for port in first.outputs]
+        workflow = wb.workflows.load(invert, name="invert")
+        graph = wb.graphs.new("faces")
+        bundle = graph._repr_mimebundle_()
+        canvas = graph.canvas()
+        assert canvas is graph.canvas()
+        assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == canvas.model_id
+        assert "<svg" in bundle["text/html"]
+        source = graph.input("pictures", files=pictures)
+        source >> graph.workflow(workflow, "first") >> graph.output("results")
+        assert [node.id for node in canvas.canvas_layout.nodes] == [
+            n.id for n in graph.layout.nodes
+        ]
+        assert canvas.canvas_layout.connections == graph.layout.connections
+        heard = []
+        graph.model.watch("test", heard.append)
+        canvas.undo()
+        await asyncio.sleep(0)
+        assert len(canvas.canvas_layout.connections) < 2 or len(canvas.canvas_layout.nodes) < 3
+        assert graph.layout.connections == canvas.canvas_layout.connections
+        assert heard
+        canvas.redo()
+        assert graph.layout.connections == canvas.canvas_layout.connections
+        assert graph.check() == []
+
+
+async def test_a_job_from_code_is_seen_on_the_canvas(
+    tmp_path, sandbox, pictures, monkeypatch, invert
+):
+    async with Workbench("lab.duckdb") as wb:
+        wb.backends.add(sandbox.url, name="one")
+        graph = wb.graphs.new("faces")
+        node = graph.workflow(wb.workflows.load(invert, name="invert"), "first")
+        graph.input("pictures", files=pictures) >> node >> graph.output("results")
+        canvas = graph.canvas()
+        ended = asyncio.Event()
+        show = canvas.show_job
+
+        def shown(view):
+            show(view)
+            if view is not None and view.status.is_terminal:
+                ended.set()
+
+        # Told ten times a second at most, so perhaps a moment after the job has ended.
+        monkeypatch.setattr(canvas, "show_job", shown)
+        job = graph.run()
+        await job
+        assert graph.last_job is job
+        await ended.wait()
+        assert canvas._watched.states[node.id].status is JobStatus.COMPLETED
+
+
+def test_the_palette_has_every_workflow_and_every_kind_of_node(fleet, sampler, inverting):
+    sampler.save()
+    inverting.save()
+    items = palette_items(fleet)
+    assert [item.title for item in items if item.node_type is NodeType.WORKFLOW] == [
+        "invert",
+        "sampler",
+    ]
+    assert {item.node_type for item in items} == set(NodeType)
+    assert len({item.key for item in items}) == len(items)
+    json.dumps([dict(item.config) for item in items])

@@ -18,7 +18,7 @@ from comfynb.widgets.node_form import NodeForm
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
-    from comfynb.workbench.graph import Graph
+    from comfynb.workbench.graphs.graph import Graph
     from comfynb.workbench.jobs import JobHandle
 
 __all__ = ["GraphCanvas", "palette_items"]

@@ -6,14 +6,13 @@ from typing import Any
 from comfynb.engine.graph import WorkflowPorts, ports_of, title_of
 from comfynb.errors import NotFound
 from comfynb.models import CanvasConnection, CanvasLayout, CanvasNode, new_id
-from comfynb.widgets.canvas.geometry import WIDTH, node_height
-from comfynb.widgets.canvas.layered import Link, arrange
+from comfynb.widgets.canvas.arranging import arranged
+from comfynb.widgets.canvas.topology import topology
 
 __all__ = ["GraphModel"]
 
-SNAP = 20.0
-"""Nodes that are placed here lie on the canvas's grid."""
-GAP = 60.0
+BELOW = 240.0
+"""How far the nodes of code begin beneath the top of those that lie where somebody put them."""
 
 
 class GraphModel:
@@ -126,22 +125,18 @@ class GraphModel:
 
     def _place(self, layout: CanvasLayout, ports: Mapping[str, WorkflowPorts]) -> CanvasLayout:
         """Put the nodes that only code has placed where they belong; others stay."""
-        free = {
-            node.id: node_height(ports_of(node, ports.get(node.workflow_id or "")))
-            for node in layout.nodes
-            if self._placed.get(node.id) == node.position
-        }
-        links = [
-            Link(one.source_node_id, one.target_node_id)
-            for one in layout.connections
-            if one.source_node_id in free and one.target_node_id in free
-        ]
+        free = {node.id for node in layout.nodes if self._placed.get(node.id) == node.position}
         if not free:
             return layout
         kept = [node for node in layout.nodes if node.id not in free]
-        top = max((node.position[1] + GAP * 4 for node in kept), default=0.0)
+        top = max((node.position[1] + BELOW for node in kept), default=0.0)
         left = min((node.position[0] for node in kept), default=0.0)
-        for node_id, (x, y) in arrange(free, links, width=WIDTH, snap=SNAP).items():
+        views = {
+            node.id: ports_of(node, ports.get(node.workflow_id or "")) for node in layout.nodes
+        }
+        # As the canvas shows them: tall nodes are folded.
+        of = topology(views, layout.connections)
+        for node_id, (x, y) in arranged(of, free).items():
             self._placed[node_id] = (left + x, top + y)
         nodes = [
             node.model_copy(update={"position": self._placed[node.id]}) if node.id in free else node

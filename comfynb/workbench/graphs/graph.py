@@ -9,8 +9,7 @@ from comfynb.engine.graph import WorkflowPorts, check_connection, check_graph, t
 from comfynb.engine.graph.config import DEFAULT_PATTERN
 from comfynb.engine.graph.delivery import check_pattern
 from comfynb.engine.graph.expressions import compile_expression
-from comfynb.engine.outputs import media_type_of
-from comfynb.errors import InvalidValue, NotFound, UsageError
+from comfynb.errors import NotFound, UsageError
 from comfynb.models import (
     CanvasLayout,
     CanvasNode,
@@ -23,11 +22,12 @@ from comfynb.models import (
 )
 from comfynb.widgets import mimebundle
 from comfynb.widgets.canvas import CanvasEditor
-from comfynb.workbench.graph_canvas import GraphCanvas
-from comfynb.workbench.graph_model import GraphModel
-from comfynb.workbench.graph_nodes import GraphNode, Port
-from comfynb.workbench.graph_run import Asks, start
-from comfynb.workbench.graph_text import graph_text
+from comfynb.workbench.graphs.canvas import GraphCanvas
+from comfynb.workbench.graphs.given import input_config, plain_config
+from comfynb.workbench.graphs.model import GraphModel
+from comfynb.workbench.graphs.nodes import GraphNode, Port
+from comfynb.workbench.graphs.starting import Asks, start
+from comfynb.workbench.graphs.text import graph_text
 from comfynb.workbench.jobs import JobHandle
 from comfynb.workbench.workflows import Workflow
 
@@ -168,18 +168,7 @@ class Graph:
         Raises:
             InvalidValue: a file is not there.
         """
-        config: dict[str, Any] = {}
-        paths = _paths(files)
-        if paths:
-            config["files"] = [str(path) for path in paths]
-        if value is not None:
-            config["value"] = value
-        if values is not None:
-            config["values"] = list(values)
-        data_type = DataType(type) if type is not None else _type_of(paths)
-        if data_type is not DataType.ANY:
-            config["data_type"] = data_type.value
-        return self._add(NodeType.INPUT, name, config)
+        return self._add(NodeType.INPUT, name, input_config(files, value, values, type))
 
     def workflow(
         self,
@@ -300,7 +289,7 @@ class Graph:
         if node.node_type is NodeType.WORKFLOW:
             config["values"] = self.new_values(node, values)
         else:
-            config |= _plain_config(values)
+            config |= plain_config(values)
             config = {key: value for key, value in config.items() if value is not None}
         self._model.change(node_id, config=config, **changes)
 
@@ -456,36 +445,3 @@ def _end(end: GraphNode | Port) -> tuple[GraphNode, Port | None]:
     if isinstance(end, GraphNode):
         return end, None
     raise UsageError(f"Nodes and their ports are connected, not {type(end).__name__}.")
-
-
-def _paths(files: str | Path | Sequence[str | Path] | None) -> list[Path]:
-    if files is None:
-        return []
-    given = [files] if isinstance(files, str | Path) else list(files)
-    paths = [Path(each).expanduser() for each in given]
-    for path in paths:
-        if not path.is_file():
-            raise InvalidValue(f"{path} is no file on this machine.")
-    return [path.absolute() for path in paths]
-
-
-def _type_of(paths: Sequence[Path]) -> DataType:
-    kinds = {media_type_of(path.name).partition("/")[0] for path in paths}
-    if kinds == {"image"}:
-        return DataType.IMAGE
-    if kinds == {"video"}:
-        return DataType.VIDEO
-    latent = paths and all(path.suffix == ".latent" for path in paths)
-    return DataType.LATENT if latent else DataType.ANY
-
-
-def _plain_config(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Config as JSON holds it; an expression and a pattern are checked when they are set."""
-    config = {key: str(v) if isinstance(v, Path) else v for key, v in values.items()}
-    if config.get("files") is not None:
-        config["files"] = [str(path) for path in _paths(values["files"])]
-    if config.get("expression") is not None:
-        compile_expression(config["expression"])
-    if config.get("naming_pattern") is not None:
-        check_pattern(config["naming_pattern"])
-    return config

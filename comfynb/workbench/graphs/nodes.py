@@ -11,7 +11,7 @@ from comfynb.models import CanvasNode, DataType, FallbackStrategy, NodeType
 from comfynb.widgets.markup import one_line
 
 if TYPE_CHECKING:
-    from comfynb.workbench.graph import Graph
+    from comfynb.workbench.graphs.graph import Graph
 
 __all__ = ["GraphNode", "Port"]
 

@@ -17,7 +17,7 @@ from comfynb.workbench.jobs import JobHandle
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
-    from comfynb.workbench.graph import Graph
+    from comfynb.workbench.graphs.graph import Graph
 
 __all__ = ["Asks", "Frozen", "freeze", "start"]
 
