@@ -17,7 +17,7 @@ from .collector import Collector
 from .disks import DiskReader
 from .nvml import NvmlReader
 from .queues import HttpQueue, NoQueue
-from .settings import Settings
+from .settings import PORT, Settings
 from .tokens import TOKEN_FILE_VARIABLE, TOKEN_VARIABLE, SettingsError, find_token
 from .web import PREFIX, Agent
 
@@ -156,7 +156,7 @@ def _parser() -> argparse.ArgumentParser:
         "and sent by clients as 'Authorization: Bearer TOKEN'.",
     )
     add = parser.add_argument
-    add("--port", type=int, default=8189, help="0 lets the system choose (default 8189)")
+    add("--port", type=int, default=PORT, help=f"0 lets the system choose (default {PORT})")
     add("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     add("--token-file", metavar="PATH", help="file that holds the token and nothing else")
     add("--token", action=_NoToken, help=argparse.SUPPRESS)

@@ -146,7 +146,7 @@ class Collector:
         reading = answer.value or GpuReading()
         if answer.late is None and answer.error is None:
             missing += reading.missing
-            owned = self._owner_gpus()
+            owned = self._owned(missing)
             gpus = [
                 {**gpu, "comfyui": True} if gpu["uuid"] in owned else gpu for gpu in reading.gpus
             ]
@@ -158,6 +158,14 @@ class Collector:
                 f"NVML has not answered for {answer.late:.0f} s: nothing is known of the GPUs."
             )
         return GpuReading(reading.silenced(), [], reading.driver_version)
+
+    def _owned(self, missing: list[str]) -> set[str]:
+        try:
+            return self._owner_gpus()
+        except RuntimeError as error:  # CUDA's, of a GPU that is lost
+            told = str(error)
+            missing.append(f"The GPUs that ComfyUI computes on cannot be told: {told:.300}.")
+            return set()
 
     def _of_disks(
         self, answer: Answer[tuple[list[dict[str, Any]], list[str]]], missing: list[str]

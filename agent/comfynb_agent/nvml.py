@@ -88,6 +88,7 @@ class _Gpu:
     def forget(self) -> None:
         """Forget all that was read: the next values come from another life of the card."""
         self.handle = None
+        self.look_again = 0.0
         self.values.clear()
         self.due.clear()
         self.refused.clear()

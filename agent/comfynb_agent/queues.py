@@ -124,6 +124,7 @@ class HttpQueue:
             self._session = None
 
     def _silent(self, why: str) -> QueueReading:
+        self._has_jobs = True  # what answers next may be a newer ComfyUI
         sentence = f"ComfyUI's queue at {self._url} cannot be read: {why:.300}."
         return QueueReading("http", online=False, missing=[sentence])
 
@@ -143,7 +144,11 @@ class HttpQueue:
         if self._has_jobs:
             answer = await self._get(f"/api/jobs?status=in_progress&limit={_MOST_IDS}")
             if isinstance(answer, dict) and isinstance(answer.get("jobs"), list):
-                return [str(job["id"]) for job in answer["jobs"] if isinstance(job, dict)]
+                return [
+                    str(job["id"])
+                    for job in answer["jobs"]
+                    if isinstance(job, dict) and "id" in job
+                ]
             self._has_jobs = False
         answer = await self._get("/queue")
         try:

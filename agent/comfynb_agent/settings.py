@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from .tokens import TOKEN_VARIABLE, SettingsError, Token
 
-__all__ = ["LONGEST_INTERVAL", "SHORTEST_INTERVAL", "Settings", "is_loopback"]
+__all__ = ["LONGEST_INTERVAL", "PORT", "SHORTEST_INTERVAL", "Settings", "check_url", "is_loopback"]
 
+PORT = 8189
+"""Where it listens, unless told otherwise."""
 SHORTEST_INTERVAL = 0.25
 """Seconds between two samples of a stream, at least."""
 LONGEST_INTERVAL = 60.0
@@ -31,11 +33,12 @@ class Settings:
 
     ``folders`` are (role, path) pairs whose disk space is told; ``gpus`` indexes or UUIDs to keep
     to (none: all); ``allowed_hosts`` are further names that requests may give in ``Host`` where
-    no token is asked for; ``open`` says that others can reach the port, whatever ``host`` says.
+    no token is asked for. ``host`` may be several addresses, separated by commas, as ComfyUI's
+    ``--listen`` may.
     """
 
     host: str = "127.0.0.1"
-    port: int = 8189
+    port: int = PORT
     token: Token | None = None
     backend_id: str = field(default_factory=socket.gethostname)
     comfyui: str | None = None

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import psutil
 import pytest
 
+from comfynb.comfy import AgentSnapshot
 from comfynb.models import BackendStatus, MetricsSnapshot
 from comfynb_agent.collector import Collector
 from comfynb_agent.disks import MOST_FOLDERS, DiskReader
@@ -95,6 +96,45 @@ async def test_the_gpu_that_comfyui_computes_on_comes_first(nvml, make, gpu):
     data = (await make(nvml, owner_gpus=lambda: {gpu(2)["uuid"]}).snapshot(0)).data
     assert (data["gpu_index"], data["gpu_name"]) == (2, "NVIDIA Fake 3002")
     assert [one["comfyui"] for one in data["gpus"]] == [None, None, True]
+
+
+async def test_comfyui_whose_gpu_is_lost_is_told_and_hides_no_other(nvml, make, gpu):
+    def lost():
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    data = (await make(nvml, owner_gpus=lost).snapshot(0)).data
+    assert data["gpus"] == [gpu(0)]
+    (sentence,) = data["missing"]
+    assert "unspecified launch failure" in sentence
+
+
+async def test_comfynb_reads_what_the_agent_tells(nvml, make, gpu, tmp_path):
+    """Both have written the names down, since the agent is installed without comfynb."""
+    data = (await make(nvml, folders=[("models", str(tmp_path))]).snapshot(0)).data
+    read = AgentSnapshot.parse(data)
+    row, unknown = read.metrics("workstation", active_job_id=data["active_job_id"])
+    told = MetricsSnapshot.model_validate(
+        {name: data[name] for name in MetricsSnapshot.model_fields}
+    )
+    assert row.model_dump(exclude={"id"}) == told.model_dump(exclude={"id"})
+    assert unknown == frozenset()
+    (one,) = read.gpus
+    for name, key in (
+        ("uuid", "uuid"),
+        ("name", "gpu_name"),
+        ("state", "state"),
+        ("power_watts", "power_usage_watts"),
+        ("energy_joules", "energy_joules"),
+    ):
+        assert getattr(one, name) == gpu(0)[key] is not None
+    assert list(one.throttle_reasons) == gpu(0)["throttle_reasons"]
+    (disk,) = read.disks
+    assert (disk.role, disk.path, disk.total) == (
+        "models",
+        str(tmp_path),
+        data["disks"][0]["total_bytes"],
+    )
+    assert disk.free == data["disks"][0]["free_bytes"] is not None
 
 
 async def test_no_gpu_at_all(nvml, make):
@@ -183,10 +223,12 @@ async def test_disks_of_the_folders(nvml, make, tmp_path):
 
 async def test_a_network_disk_that_hangs_is_named(nvml, make, monkeypatch):
     hang = threading.Event()
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: hang.wait(30))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: hang.wait(90))
     collector = make(nvml, folders=[("models", "/mnt/far")], patience=0.5)
     try:
-        data = (await collector.snapshot(0)).data
+        async with asyncio.timeout(60):  # the other readers have as little patience
+            while len((data := (await collector.snapshot(0)).data)["missing"]) != 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
         (sentence,) = data["missing"]
         assert re.fullmatch(
             r"The disks \(at the folder /mnt/far\) did not answer for \d+ s\.", sentence

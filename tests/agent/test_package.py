@@ -12,7 +12,7 @@ import pytest
 
 import comfynb_agent
 from comfynb.comfy import agent_snapshot
-from comfynb.comfy.agent import LONGEST_INTERVAL, SHORTEST_INTERVAL
+from comfynb.comfy.agent import AGENT_PORT, LONGEST_INTERVAL, SHORTEST_INTERVAL
 from comfynb_agent import SCHEMA_VERSION
 
 
@@ -56,6 +56,7 @@ def test_it_speaks_what_comfynb_reads():
     from comfynb_agent import settings
 
     assert agent_snapshot.SCHEMA_VERSION == SCHEMA_VERSION
+    assert settings.PORT == AGENT_PORT
     assert (settings.SHORTEST_INTERVAL, settings.LONGEST_INTERVAL) == (
         SHORTEST_INTERVAL,
         LONGEST_INTERVAL,

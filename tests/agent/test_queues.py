@@ -119,6 +119,15 @@ async def test_a_busy_comfyui_without_jobs(comfyui, queue, clock):
     clock.now += 1
     await queue.ask()
     assert sum(path.startswith("/api/jobs") for path in comfyui.seen) == 1
+    # what comes back after it was away may be a newer one
+    del comfyui.answers["/prompt"]
+    clock.now += 1
+    assert (await queue.ask()).online is False
+    comfyui.answers["/prompt"] = 200, {"exec_info": {"queue_remaining": 2}}
+    comfyui.answers["/api/jobs"] = 200, {"jobs": [{"id": "b"}, {"status": "in_progress"}, None]}
+    clock.now += 1
+    reading = await queue.ask()
+    assert (reading.running, reading.pending, reading.running_prompt_ids) == (1, 1, ["b"])
 
 
 @pytest.mark.parametrize(
