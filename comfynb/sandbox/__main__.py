@@ -53,8 +53,9 @@ async def _serve(arguments: argparse.Namespace, base_dir: Path) -> int:
     sys.setswitchinterval(0.0005)
     end = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, end.set)
+    if sys.platform != "win32":  # where Ctrl-C raises KeyboardInterrupt instead
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, end.set)
     async with server:
         for fault in faults:
             await server.switch_on(fault, None)

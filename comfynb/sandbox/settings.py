@@ -1,7 +1,6 @@
 """How one sandbox server is set up."""
 
 import base64
-import binascii
 import hmac
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +59,7 @@ class Authentication:
                 shown, expected = header, self.secret
             case _:
                 shown, expected = token, self.secret
-        return shown is not None and hmac.compare_digest(shown.encode(), expected.encode())
+        return shown is not None and hmac.compare_digest(_bytes(shown), _bytes(expected))
 
     @property
     def challenge(self) -> str | None:
@@ -68,10 +67,15 @@ class Authentication:
         return {"basic": 'Basic realm="ComfyUI"', "bearer": "Bearer"}.get(self.kind)
 
 
+def _bytes(text: str) -> bytes:
+    # A header may hold any bytes, which arrive as lone surrogates.
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _decode_basic(credentials: str) -> str | None:
     try:
         return base64.b64decode(credentials, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None
 
 
