@@ -166,7 +166,7 @@ async def test_a_stream_that_breaks_off_or_falls_silent(serve_raw):
                 await reader.read()
 
         port = await serve_raw(talk)
-        async with AgentClient(f"http://127.0.0.1:{port}", timeout=0.3) as agent:
+        async with AgentClient(f"http://127.0.0.1:{port}", timeout=1.0) as agent:
             stream = agent.stream(0.25)
             assert (await anext(stream)).sequence == 1
             with pytest.raises(BackendUnreachable):

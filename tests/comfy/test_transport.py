@@ -133,7 +133,7 @@ async def test_a_server_that_never_answers(serve_raw: ServeRaw) -> None:
     async def talk(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    error = await problem_of(f"http://127.0.0.1:{await serve_raw(talk)}", timeout=0.1)
+    error = await problem_of(f"http://127.0.0.1:{await serve_raw(talk)}", timeout=0.5)
     assert isinstance(error, BackendUnreachable)
     assert error.sent
     assert "in time" in str(error)

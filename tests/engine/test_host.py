@@ -22,7 +22,7 @@ def test_a_script_gets_a_loop_in_a_thread():
     assert host.wait(answer(3)) == 3
     assert host.ask(threading.get_ident) != threading.get_ident()
     doing = host.do(answer(4), "four")
-    assert doing.wait(5) == 4
+    assert doing.wait(30) == 4
     assert doing.done
     assert doing.result == 4
     host.close()

@@ -320,7 +320,7 @@ async def test_a_download_that_drips_breaks_off(world: Any, place: Path) -> None
         return response
 
     await world.serve("models.example", answer)
-    async with world.fetcher(timeout=0.1) as fetcher:
+    async with world.fetcher(timeout=0.5) as fetcher:
         with pytest.raises(FetchError, match="broke off"):
             await fetcher.download(URL, place)
     assert place.name not in left_in(place)

@@ -144,7 +144,7 @@ async def test_the_traps_would_notice(
     for module in (gate, policy, addresses):
         monkeypatch.setattr(module, "why_refused", lambda text: None)
     world.names["inside.example"] = [[address]]
-    async with world.fetcher(timeout=0.2) as fetcher:
+    async with world.fetcher(timeout=0.5) as fetcher:
         for host in (literal(address), "inside.example"):
             with pytest.raises(FetchError):
                 await fetcher.get(f"https://{host}/x")

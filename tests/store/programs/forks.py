@@ -21,7 +21,7 @@ if pid == 0:
             use()
         except UsageError as error:
             print(f"child: UsageError: {str(error).partition(': ')[2]}")
-    store.close().result(5)
+    store.close().result(30)
     del store
     gc.collect()
     sys.exit(0)  # with all that Python does at its end
