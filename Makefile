@@ -7,9 +7,14 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# nbval takes seconds to load in every process, and only notebooks need it.
+TESTS := $(PYTEST) -p no:nbval --durations 10
 LINTED := comfynb tests benchmarks notebooks agent
 
-.PHONY: help demo lab test lint types layers unit browser notebooks bench format clean
+# Hundreds of processes are started: none shall compile what one before it has compiled.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help demo lab test lint types layers unit kill browser notebooks bench format clean
 .NOTPARALLEL:
 
 help:
@@ -21,7 +26,7 @@ demo: $(VENV)/.installed
 lab: $(VENV)/.installed
 	$(BIN)/comfynb lab
 
-test: lint types layers unit browser notebooks
+test: lint types layers unit kill browser notebooks
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check $(LINTED)
@@ -35,21 +40,28 @@ layers: $(VENV)/.installed-test
 	$(BIN)/lint-imports
 
 # The same examples every time, so that a failure in CI is one here too.
-unit browser notebooks: export COMFYNB_HYPOTHESIS = same
+unit kill browser notebooks: export COMFYNB_HYPOTHESIS = same
 
+# worksteal: what is next to one another stays with one worker, and so do its servers.
 unit: $(VENV)/.installed-test
 	tests/setup.sh
-	$(PYTEST) -n 3 --durations 10 -m "not browser and not kill"
-	$(PYTEST) -n 2 --dist loadfile --durations 10 -m "kill and not browser"
+	$(TESTS) -n 3 --dist worksteal -m "not browser and not kill" --ignore tests/browser tests
+
+kill: $(VENV)/.installed-test
+	$(TESTS) -n 3 --dist worksteal -m kill $$(grep -rl 'mark\.kill' tests --include='test_*.py')
 
 browser: $(VENV)/.installed-test
 	tests/setup.sh
-	$(PYTEST) -n 2 --dist loadfile -m browser
+	$(TESTS) -n 2 --dist worksteal -m browser tests/browser
 
-# A copy is run, so that what the notebooks write stays out of the tree.
+# Copies are run, so that what the notebooks write stays out of the tree, and out of one another's way.
 notebooks: $(VENV)/.installed-test
-	rm -rf build/notebooks && mkdir -p build && cp -R notebooks build/notebooks
-	$(PYTEST) --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --timeout=330 build/notebooks
+	rm -rf build/notebooks
+	set -e; for name in $(notdir $(basename $(wildcard notebooks/*.ipynb))); do \
+		mkdir -p build/notebooks/$$name; \
+		cp notebooks/*.json notebooks/$$name.ipynb build/notebooks/$$name; \
+	done
+	$(PYTEST) -n 3 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 --timeout=330 build/notebooks
 
 bench: $(VENV)/.installed-test
 	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python "$$benchmark"; done

@@ -83,14 +83,8 @@ def outcomes(tmp_path, repo):
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("COMFYNB_", "PYTEST_"))}
         done = subprocess.run(
             [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-p",
-                "no:cacheprovider",
-                "-o",
-                "addopts=-ra",
-                "tests",
+                *(sys.executable, "-m", "pytest", "-o", "addopts=-ra", "tests"),
+                *("-p", "no:cacheprovider", "-p", "no:nbval"),  # nbval takes seconds to load
             ],
             cwd=tmp_path,
             env=kept | environment,

@@ -4,6 +4,7 @@ Both show the same GPUs and are changed in the same way, so that a test runs on 
 """
 
 import ctypes
+import importlib
 import os
 import shutil
 import subprocess
@@ -357,6 +358,12 @@ def nvml(request: pytest.FixtureRequest) -> Nvml:
 def stand_in() -> StandIn:
     """Made-up GPUs for tests of what does not depend on how NVML is reached."""
     return StandIn()
+
+
+@pytest.fixture(scope="session")
+def jsonschema() -> types.ModuleType:
+    """The library; it takes seconds to import, so not while tests are collected."""
+    return importlib.import_module("jsonschema")
 
 
 class Clock:

@@ -12,7 +12,6 @@ import types
 import urllib.parse
 
 import aiohttp
-import jsonschema
 import pynvml
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse
@@ -141,6 +140,8 @@ async def check(session, url, headers):
     async with session.get(f"{url}/metrics.json", headers=headers) as answer:
         assert answer.status == 200, await answer.text()
         snapshot = await answer.json()
+    import jsonschema  # takes seconds, so not while tests are collected
+
     schema = {"$ref": "#/components/schemas/Snapshot", **document}
     jsonschema.Draft202012Validator(schema).validate(snapshot)
     async with session.get(f"{url}/metrics", headers=headers) as answer:

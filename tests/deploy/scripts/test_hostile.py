@@ -9,7 +9,6 @@ import unicodedata
 from importlib import resources
 
 import dockerfile
-import jsonschema
 import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
@@ -350,6 +349,8 @@ def interpolated(value):
 
 def check_compose(made):
     """Against the schema that check-jsonschema brings; the program itself takes long to start."""
+    import jsonschema  # takes seconds, so not while tests are collected
+
     schema = resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
     validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
     files = [folder / "compose" / "compose.yaml" for folder, _, _ in made]
