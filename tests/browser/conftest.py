@@ -1,10 +1,11 @@
 """A real JupyterLab in a real Chromium: fixtures that open notebooks, run them, and look at them.
 
-``lab`` is one server for the whole session; ``browser_page`` one page for each test module (Lab
-takes seconds to load); ``notebook(cells)`` opens a notebook there and hands out a ``Notebook``.
+``lab`` is one server for the whole session, ``browser_page`` one page with it (Lab takes seconds to
+load); ``notebook(cells)`` opens a notebook there and hands out a ``Notebook``.
 Screenshots go to COMFYNB_ARTIFACTS, or build/screenshots.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -19,11 +20,11 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nbformat
 import pytest
-from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, ViewportSize, expect, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent
@@ -38,6 +39,7 @@ CHROMIUM_ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+VIEWPORT = ViewportSize(width=1280, height=900)
 SECONDS = 1000  # Playwright counts in milliseconds
 PATIENCE = 60 * SECONDS
 expect.set_options(timeout=PATIENCE)
@@ -83,15 +85,8 @@ def _settings(folder: Path) -> None:
     notification.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
 
 
-@pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab]:
-    """A JupyterLab on a free port, in a home of its own, with this environment's kernel."""
-    home = tmp_path_factory.mktemp("lab")
-    root = home / "notebooks"
-    root.mkdir()
-    _settings(home / "settings")
-    port, token = _free_port(), secrets.token_hex(16)
-    environment = {
+def _environment(home: Path, token: str) -> dict[str, str]:
+    return {
         **os.environ,
         "HOME": str(home),
         "XDG_DATA_HOME": str(home / "data"),
@@ -107,51 +102,76 @@ def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab
         "PYTHONPATH": os.pathsep.join([str(REPO), str(HERE / "kernel")]),
         "JUPYTER_TOKEN": token,  # not in argv, where everybody on the machine could read it
     }
-    log = (home / "lab.log").open("wb")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "jupyterlab", "--no-browser", "--expose-app-in-browser"),
-            *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--allow-root"),
-            *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={root}"),
-            *("--LabApp.extension_manager=readonly", "--LabApp.news_url="),
-        ],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        cwd=root,
-        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
-    )
-    server = Lab(f"http://127.0.0.1:{port}", token, root)
-    try:
-        deadline = time.monotonic() + 60
-        while not server.answers():
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail("JupyterLab did not start:\n" + (home / "lab.log").read_text()[-4000:])
-            try:  # a process gives no event for "ready"; wait on its end, which would be an answer
+
+
+def _start(home: Path, root: Path) -> tuple[subprocess.Popen[bytes], Lab]:
+    """Start JupyterLab and wait until it answers; again where another took its port first."""
+    token = secrets.token_hex(16)
+    deadline = time.monotonic() + 120
+    for _ in range(3):
+        port = _free_port()
+        with (home / "lab.log").open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "jupyterlab", "--no-browser"),
+                    *("--expose-app-in-browser", "--allow-root", f"--ServerApp.root_dir={root}"),
+                    *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"),
+                    *("--ServerApp.port_retries=0", "--LabApp.news_url="),
+                    "--LabApp.extension_manager=readonly",
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=_environment(home, token),
+                cwd=root,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+            )
+        server = Lab(f"http://127.0.0.1:{port}", token, root)
+        while process.poll() is None and time.monotonic() < deadline:
+            if server.answers():
+                return process, server
+            # A process gives no event for "ready"; its end would be an answer.
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.2)
-            except subprocess.TimeoutExpired:
-                continue
-        yield server
-    finally:
-        process.terminate()  # the server ends its kernels before itself
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
+        _end(process)
+    pytest.fail("JupyterLab did not start:\n" + (home / "lab.log").read_text()[-4000:])
 
 
-@pytest.fixture(scope="module")
-def browser_page(lab: Lab, chromium: str) -> Iterator[Page]:
-    """A page with JupyterLab open.
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()  # the server ends its kernels before itself
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
-    For one module, not the session: while Playwright's synchronous API is in use its event loop
-    counts as running in this thread, and asyncio tests could not start theirs.
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory, chromium: str) -> Iterator[Lab]:
+    """A JupyterLab on a free port, in a home of its own, with this environment's kernel."""
+    home = tmp_path_factory.mktemp("lab")
+    root = home / "notebooks"
+    root.mkdir()
+    _settings(home / "settings")
+    process, server = _start(home, root)
+    yield server
+    _end(process)
+
+
+def _page_scope(fixture_name: str, config: pytest.Config) -> Literal["session", "module"]:
+    """One page for all tests where none but browser tests run, else one for each module.
+
+    While Playwright's synchronous API is in use its event loop counts as running in this thread,
+    and asyncio tests could not start theirs.
     """
+    return "session" if config.option.markexpr == "browser" else "module"
+
+
+@pytest.fixture(scope=_page_scope)
+def browser_page(lab: Lab, chromium: str) -> Iterator[Page]:
+    """A page with JupyterLab open."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGS)
-        context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+        context = browser.new_context(viewport=VIEWPORT, locale="en-GB")
         page = context.new_page()
         page.set_default_timeout(PATIENCE)
         page.on("dialog", lambda dialog: dialog.accept())  # "leave this page?"
@@ -362,6 +382,7 @@ def notebook(
 ) -> Iterator[Callable[[Sequence[str]], Notebook]]:
     """``notebook(cells)`` opens a notebook of these code cells."""
     opened: list[Notebook] = []
+    browser_page.set_viewport_size(VIEWPORT)  # a test before may have changed it
 
     def make(cells: Sequence[str]) -> Notebook:
         name = f"{request.node.name.replace('[', '-').rstrip(']')}-{len(opened)}.ipynb"

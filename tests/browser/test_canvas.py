@@ -1,6 +1,7 @@
 """The canvas in a real JupyterLab, by mouse and keyboard; the kernel is only asked, not told."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -47,14 +48,15 @@ class Hands:
 
     def wait_for(self, expression: str, text: str = "") -> None:
         """Wait until an expression in the kernel is true."""
-        for _ in range(100):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
             if self.ask(f"bool({expression})"):
                 return
-            self.page.wait_for_timeout(100)  # a kernel gives the page no event for this
+            self.page.wait_for_timeout(50)  # a kernel gives the page no event for this
         pytest.fail(f"never true: {expression} {text}")
 
     def titles(self) -> list[str]:
-        return list(self.ask("list($.scene.titles().values())"))
+        return list(self.ask("[$.scene.title(key) for key in $.scene.document.nodes]"))
 
     def edges(self) -> list[list[str]]:
         return list(
@@ -79,7 +81,7 @@ class Hands:
         """The head of a node."""
         place = self.ask(
             "(lambda r: $.hand.camera.to_screen(r.x + 90, r.y + 14))($.scene.geometry.node_rect("
-            f"next(k for k, t in $.scene.titles().items() if t == {title!r})))"
+            f"next(k for k in $.scene.document.nodes if $.scene.title(k) == {title!r})))"
         )
         return self.at(*place)
 

@@ -45,7 +45,7 @@ async def go_on():
     for step in range(3, 31):
         nodes[2] = dataclasses.replace(nodes[2], step=f"KSampler: {step}/30", progress=step / 0.3)
         job.change(nodes=tuple(nodes))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)
 def become(status):
     return lambda: job.change(status=JobStatus(status))
 row = JobRow(job, become("cancelled"), pause=become("paused"), resume=become("running"),

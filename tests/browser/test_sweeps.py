@@ -41,7 +41,6 @@ def test_the_grid_fills_and_can_be_paused_enlarged_and_rated(notebook: Open) -> 
     grid = book.cell(1).locator(".comfynb-sweep-box")
     pictures = grid.locator(".comfynb-sweep-cell img")
     expect(pictures.nth(7)).to_be_visible()
-    book.screenshots("sweep-filling", grid)
 
     # Pause: what is out ends, and nothing more is sent.
     grid.get_by_role("button", name="Pause").click()
@@ -76,6 +75,7 @@ def test_the_grid_fills_and_can_be_paused_enlarged_and_rated(notebook: Open) -> 
     )
 
     grid.get_by_role("button", name="Resume").click()
+    book.screenshots("sweep-filling", grid)
     assert "'completed': 60" in book.execute("await sweep\nprint(sweep.counts)", timeout=100)
     expect(grid.locator(".comfynb-chip").get_by_text("completed")).to_be_visible()
     table = book.cell(2).locator(".comfynb-sweep-box")
