@@ -14,7 +14,13 @@ from comfynb.models._base import (
     utcnow,
 )
 from comfynb.models.backend import AuthConfig, AuthKind, BackendConfig, BackendStatus
-from comfynb.models.catalogue import LockRecord, ModelVersion, NodeFacts, NodeVersion
+from comfynb.models.catalogue import (
+    DeploymentWorkflow,
+    LockRecord,
+    ModelVersion,
+    NodeFacts,
+    NodeVersion,
+)
 from comfynb.models.deployment import (
     ApiToken,
     CustomNode,
@@ -102,6 +108,7 @@ __all__ = [
     "DeploymentModel",
     "DeploymentNode",
     "DeploymentUsage",
+    "DeploymentWorkflow",
     "ExposedParameter",
     "FallbackStrategy",
     "ForeignKey",

@@ -10,12 +10,36 @@ __all__ = [
     "check_file_name",
     "check_relative_folder",
     "check_url",
+    "runs_other_code",
     "url_checker",
 ]
 
 _SECRET_PARAMETERS = frozenset({"token", "access_token", "api_key", "apikey"})
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+# Variables each of which makes some program run other code than its own.
+_CODE = frozenset(
+    {
+        "BASHOPTS",
+        "BASH_ENV",
+        "ENV",
+        "GCONV_PATH",
+        "GLIBC_TUNABLES",
+        "IFS",
+        "NODE_OPTIONS",
+        "PATH",
+        "PERL5LIB",
+        "PERL5OPT",
+        "PROMPT_COMMAND",
+        "PS4",
+        "SHELLOPTS",
+        "VIRTUAL_ENV",
+    }
+)
+_CODE_STARTS = ("BASH_", "COMFYNB_", "DYLD_", "GIT_", "LD_", "PYTHON")
+_HARMLESS_PYTHON = frozenset(
+    {"PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONUTF8"}
+)
 
 
 def url_checker(*schemes: str) -> Callable[[str], str]:
@@ -85,6 +109,11 @@ def check_env_names(variables: dict[str, str]) -> dict[str, str]:
         if "\0" in value:
             raise ValueError(f"the value of {name} holds a NUL character, which no shell can pass")
     return variables
+
+
+def runs_other_code(name: str) -> bool:
+    """Whether an environment variable makes programs run other code than their own."""
+    return name in _CODE or (name.startswith(_CODE_STARTS) and name not in _HARMLESS_PYTHON)
 
 
 def check_commit(commit: str) -> str:

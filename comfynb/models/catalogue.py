@@ -1,4 +1,4 @@
-"""What the catalogue knows beyond the seed: versions with hashes, and facts about node packs."""
+"""What is stored beyond the seed: versions, facts of node packs, locks, deployments' workflows."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
@@ -19,7 +19,7 @@ from comfynb.models._base import (
 from comfynb.models._checks import check_commit, check_file_name, check_url
 from comfynb.models.deployment import TextList
 
-__all__ = ["LockRecord", "ModelVersion", "NodeFacts", "NodeVersion"]
+__all__ = ["DeploymentWorkflow", "LockRecord", "ModelVersion", "NodeFacts", "NodeVersion"]
 
 Url = Annotated[str, AfterValidator(check_url)]
 Commit = Annotated[str, AfterValidator(check_commit)]
@@ -128,3 +128,24 @@ class LockRecord(StoredModel):
     reason: str | None = None
     """Why it was made, for people."""
     createdAt: UtcDatetime = Field(default_factory=utcnow)
+
+
+class DeploymentWorkflow(StoredModel):
+    """The workflow that a deployment was made from, as it was then; for who may change both."""
+
+    table_name: ClassVar[str] = "deployment_workflows"
+    primary_key: ClassVar[tuple[str, ...]] = ("deploymentId",)
+    foreign_keys: ClassVar[Mapping[str, ForeignKey]] = {
+        "deploymentId": ForeignKey("deployments", on_delete="cascade")
+    }
+
+    deploymentId: Name
+    name: str = ""
+    """The workflow's, for people."""
+    workflowJson: JsonObject = Field(default_factory=dict)
+    """As ComfyUI's front-end saves it; empty where only the API format is known."""
+    apiJson: JsonObject = Field(default_factory=dict)
+    """As POST /prompt takes it; empty where only the front-end's form is known."""
+    choices: JsonObject = Field(default_factory=dict)
+    """What a person decided: a pack's URL or 'comfy-core' by node class, an address by file."""
+    updatedAt: UtcDatetime = Field(default_factory=utcnow)

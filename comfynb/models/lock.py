@@ -196,6 +196,8 @@ class Lock(ComfynbModel):
     environment: Annotated[dict[str, str], AfterValidator(check_env_names)] = Field(
         default_factory=dict
     )
+    allowed_variables: list[str] = Field(default_factory=list)
+    """Names in ``environment`` that scripts take although they make programs run other code."""
     workspace: str | None = None
     """Folder on the machine; None takes the target's own."""
     environment_name: Annotated[str, AfterValidator(check_file_name)] | None = None
@@ -203,12 +205,15 @@ class Lock(ComfynbModel):
     created_at: UtcDatetime = Field(default_factory=utcnow)
 
     @model_validator(mode="after")
-    def _nothing_twice(self) -> Self:
+    def _fits_together(self) -> Self:
         # Case does not count: a network volume may sit on a file system that ignores it.
         for folder in _twice(node.folder.lower() for node in self.nodes):
             raise ValueError(f"two node packs want the folder {folder!r:.60}")
         for path in _twice(model.path.lower() for model in self.models):
             raise ValueError(f"two models want the file {path!r:.100}")
+        for name in self.allowed_variables:
+            if name not in self.environment:
+                raise ValueError(f"allowed_variables names {name!r:.60}, which is not set")
         return self
 
     @property

@@ -3,7 +3,14 @@
 import pytest
 from pydantic import ValidationError
 
-from comfynb.models import LockRecord, ModelVersion, NodeFacts, NodeVersion, explain
+from comfynb.models import (
+    DeploymentWorkflow,
+    LockRecord,
+    ModelVersion,
+    NodeFacts,
+    NodeVersion,
+    explain,
+)
 
 VERSION = {
     "modelId": "m",
@@ -14,6 +21,7 @@ VERSION = {
 RELEASE = {"customNodeId": "n", "version": "1.2.0"}
 FACTS = {"customNodeId": "n"}
 RECORD = {"deploymentId": "d", "content": {}, "sha256": "0" * 64}
+MADE_FROM = {"deploymentId": "d"}
 CASES = [
     (ModelVersion, VERSION, "filename", "../m.ckpt", "a file name without a folder"),
     (ModelVersion, VERSION, "filename", "-o.ckpt", "not starting with a hyphen"),
@@ -38,6 +46,8 @@ CASES = [
     (LockRecord, RECORD, "sha256", "x" * 64, "64 lower-case hexadecimal digits"),
     (LockRecord, RECORD, "content", "{}", "valid dictionary"),
     (LockRecord, RECORD, "userId", "u", "there is no such field"),
+    (DeploymentWorkflow, MADE_FROM, "workflowJson", [], "valid dictionary"),
+    (DeploymentWorkflow, MADE_FROM, "choices", ["A"], "valid dictionary"),
 ]
 
 
@@ -58,5 +68,5 @@ def test_lists_are_taken_as_json_text_too():
 
 
 def test_what_hangs_on_a_row_goes_with_it():
-    for model in (ModelVersion, NodeVersion, NodeFacts, LockRecord):
+    for model in (ModelVersion, NodeVersion, NodeFacts, LockRecord, DeploymentWorkflow):
         assert {key.on_delete for key in model.foreign_keys.values()} == {"cascade"}

@@ -192,7 +192,14 @@ def lock_values(draw):
     files = st.lists(
         of_model(models.LockedModel), max_size=2, unique_by=lambda model: model.path.lower()
     )
-    return {"nodes": draw(nodes), "models": draw(files)}
+    names = st.sampled_from(["A", "LD_PRELOAD", "PYTHONPATH"])
+    environment = draw(st.dictionaries(names, st.sampled_from(["", "x y", "it's \n"])))
+    return {
+        "nodes": draw(nodes),
+        "models": draw(files),
+        "environment": environment,
+        "allowed_variables": sorted(draw(st.sets(names)) & environment.keys()),
+    }
 
 
 TOGETHER = {

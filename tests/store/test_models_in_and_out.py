@@ -20,6 +20,7 @@ from comfynb.models import (
     DeploymentModel,
     DeploymentNode,
     DeploymentUsage,
+    DeploymentWorkflow,
     ExposedParameter,
     Job,
     JobEvent,
@@ -171,6 +172,9 @@ def examples(make: Any) -> list[StoredModel]:
         NodeVersion(customNodeId=node.id, version="1.0", commit="a" * 40, dependencies=["x>=1"]),
         NodeFacts(customNodeId=node.id, stars=3, preempts=["One"], sources={"list": {"n": 1.5}}),
         LockRecord(deploymentId=deployment.id, content={"format": 1}, sha256="f" * 64),
+        DeploymentWorkflow(
+            deploymentId=deployment.id, name="w", apiJson={"1": {"x": 1.5}}, choices={"A": "b"}
+        ),
     ]
 
 

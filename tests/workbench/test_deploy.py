@@ -16,6 +16,7 @@ from comfynb.deploy.lock import Git, LockOptions, Uv
 from comfynb.deploy.service import ResumeSync
 from comfynb.errors import (
     BackendUnreachable,
+    DeploymentError,
     InvalidValue,
     NotAllowed,
     NotFound,
@@ -136,8 +137,87 @@ def test_from_a_workflow_to_a_backend(wb, portrait, forge, tmp_path, sandbox):
         d.register("http://127.0.0.1:9")
     found = wb.deployments["portrait"]
     assert found.id == d.id
-    assert found.register(sandbox.url, name="one").check is None, "no workflow is known here"
+    assert found.register(sandbox.url, name="one").ok, "the store knows its workflow"
     assert found.register(sandbox.url, name="one", workflow=portrait).ok
+
+
+def test_a_workflow_and_what_was_chosen_outlast_the_kernel(tmp_path, monkeypatch):
+    place, node = tmp_path / "lab.duckdb", {"properties": {}, "widgets_values": []}
+    source = tmp_path / "faces.json"
+    source.write_text(
+        json.dumps({"nodes": [{"id": 1, "type": "Shared", **node}], "links": [], "version": 0.4})
+    )
+    with Workbench(place) as wb:
+        for name in ("alpha", "beta"):
+            wb.catalogue.add_node(f"https://github.com/x/{name}", nodeClasses=["Shared"])
+        d = wb.deployments.from_workflow(source)
+        assert [item.need.class_type for item in d.resolution.ambiguous] == ["Shared"]
+        d.resolve(choices={"Shared": "https://github.com/x/beta"})
+        assert ([one.name for one in d.nodes], d.left_out) == (["beta"], [])
+        assert d.resolve().complete, "what was decided holds"
+        d.publish()
+    source.unlink()
+    with Workbench(place) as wb:
+        d = wb.deployments["faces"]
+        assert d.resolution is None
+        assert d.workflow.name == "faces"
+        d.remove_node("beta")
+        assert d.resolve().complete
+        assert [one.name for one in d.nodes] == ["beta"]
+        assert wb.deployments["faces"].resolution is d.resolution
+        assert d.clone("copy").workflow.workflow == d.workflow.workflow
+        with pytest.raises(UsageError, match="new was not made from a workflow"):
+            wb.deployments.new("new").resolve()
+    with Workbench(place, user="bob") as wb:
+        assert wb.deployments["faces"].workflow is None
+
+
+def test_a_risky_variable_that_was_meant_gets_into_the_lock_and_its_script(wb, forge, tmp_path):
+    ours(wb, forge, tmp_path)
+    d = wb.deployments.new("risky", comfyui_version="0.3.64")
+    with pytest.raises(InvalidValue, match="set it with risky=True"):
+        d.set_environment({"PYTHONPATH": "/opt/own"})
+    d.set_environment({"PYTHONPATH": "/opt/own", "A": "1", "HF_TOKEN": ""}, risky=True)
+    assert d.settings == {"comfyui_version": "0.3.64", "allowed_variables": ["PYTHONPATH"]}
+    locked = d.lock().wait(60)
+    assert locked.lock.allowed_variables == ["PYTHONPATH"]
+    assert [risk.subject for risk in d.report.risks if risk.level == "high"] == [
+        "Variable PYTHONPATH"
+    ]
+    assert "/opt/own" in d.script("bash").text
+    assert d.preview("docker").target == "docker"
+    assert d.usage.by_target == {"bash": 1}
+    # Whose meaning it was is not there any more: it is a problem, not a script.
+    d.set_settings(allowed_variables=None)
+    with pytest.raises(DeploymentError, match="PYTHONPATH would make programs"):
+        d.lock().wait(60)
+    d.set_environment({"A": "1"})
+    again = d.lock().wait(60)
+    assert again.lock.allowed_variables == []
+    assert "PYTHONPATH to run other code" in shown(again.changes)
+
+
+async def until(widget, trait, holds):
+    """Wait until something holds of a widget that changes."""
+    changed = asyncio.Event()
+    widget.observe(lambda _: changed.set(), trait)
+    while not holds():
+        await asyncio.wait_for(changed.wait(), 60)
+        changed.clear()
+
+
+async def test_what_is_shown_follows_what_other_cells_do(tmp_path):
+    async with Workbench(tmp_path / "lab.duckdb") as wb:
+        d = wb.deployments.new("followed")
+        panel = d._panel()
+        d.add_package("numpy")
+        await until(panel._items._list, "children", lambda: "numpy" in panel.plain())
+        wb.deployments["followed"].rename("renamed")
+        await until(panel._head, "value", lambda: "renamed" in panel._head.value)
+        wb.deployments.delete("renamed")
+        await until(panel._message, "value", lambda: "no deployment" in panel._message.value)
+        panel.close()
+        d._session.followers.tell(d.id)  # nobody is there: nothing happens
 
 
 async def test_the_same_in_a_notebook(tmp_path, sandbox, portrait, forge):

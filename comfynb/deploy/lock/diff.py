@@ -1,6 +1,6 @@
 """What differs between two locks, in readable lines, with a reason where one is known."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -73,6 +73,7 @@ def diff_locks(old: Lock, new: Lock) -> LockDiff:
     changes += _parts("requirement", *requirements, lambda r: r.name, _requirement)
     changes += _parts("package", old.packages, new.packages, lambda p: p.name, _package)
     changes += _environment(old.environment, new.environment)
+    changes += _allowed(old.allowed_variables, new.allowed_variables)
     for name in ("workspace", "environment_name"):
         changes += _whole("other", name, getattr(old, name), getattr(new, name), _text)
     return LockDiff(tuple(changes))
@@ -157,6 +158,12 @@ def _environment(old: Mapping[str, str], new: Mapping[str, str]) -> Iterable[Cha
             yield Change("environment", name, "set", None)
         elif old[name] != new[name]:
             yield Change("environment", name, "a value", "another value")
+
+
+def _allowed(old: Collection[str], new: Collection[str]) -> Iterable[Change]:
+    for name in sorted({*old} ^ {*new}):
+        before, after = ("not allowed", "allowed")[:: 1 if name in new else -1]
+        yield Change("environment", f"{name} to run other code", before, after)
 
 
 def _text(value: object) -> str:

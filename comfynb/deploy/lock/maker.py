@@ -26,6 +26,7 @@ from comfynb.deploy.net import Fetcher
 from comfynb.deploy.resolve import folder_problem
 from comfynb.errors import DeploymentError, NotFound
 from comfynb.models import Lock, explain, utcnow
+from comfynb.models._checks import runs_other_code
 from comfynb.models.lock import LockedPackage, LockedPython, LockedRequirement
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ class _Making:
             own,
         ]
         requirements, check = await self._python(wanted)
+        self._check_variables()
         for model in files:
             self._notes += self._folder_notes(model, packs, comfyui.locked.version)
         self._tell(packs, files, wanted, requirements)
@@ -273,6 +275,20 @@ class _Making:
             torch_backend=given.torch_backend or wishes.backend,
         )
 
+    def _check_variables(self) -> None:
+        """No script takes such a variable unless somebody meant it; then people are told."""
+        for name in sorted(self._contents.deployment.environmentVars):
+            if not runs_other_code(name):
+                continue
+            if name in self._wishes.allowed_variables:
+                text = "it may make programs on the machine run other code."
+                self._risks.append(Risk("high", "variable", f"Variable {name}", text))
+            else:
+                self._problems.append(
+                    f"The variable {name} would make programs on the machine run other code: "
+                    "leave it out, or allow it with d.set_environment(..., risky=True)."
+                )
+
     # Telling -------------------------------------------------------------------------------------
 
     def _tell(
@@ -343,6 +359,7 @@ class _Making:
                     name=deployment.name,
                     python=python,
                     environment=deployment.environmentVars,
+                    allowed_variables=wishes.allowed_variables,
                     workspace=wishes.workspace,
                     environment_name=wishes.environment_name,
                     **parts,

@@ -37,6 +37,8 @@ class Wishes:
     comfyui: str | None
     workspace: str | None
     environment_name: str | None
+    allowed_variables: tuple[str, ...] = ()
+    """Variables of the environment that may make programs run other code."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -57,6 +59,9 @@ def read_wishes(deployment: Deployment) -> Wishes:
     comfyui = extra.get("comfyui_version")
     if comfyui is not None and not isinstance(comfyui, str):
         raise DeploymentError("The setting comfyui_version must be a text, such as '0.3.64'.")
+    allowed = extra.get("allowed_variables") or []
+    if not isinstance(allowed, list):
+        raise DeploymentError("The setting allowed_variables must be a list of names.")
     cuda, backend, notes = _cuda(settings.cuda_version)
     python = settings.python_version or DEFAULT_PYTHON
     if not re.fullmatch(r"3\.\d{1,2}(\.\d{1,2})?", python):
@@ -69,6 +74,7 @@ def read_wishes(deployment: Deployment) -> Wishes:
         comfyui or None,
         settings.workspace_path,
         settings.environment_name,
+        tuple(name for name in allowed if name in deployment.environmentVars),
         notes,
     )
 

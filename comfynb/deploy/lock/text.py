@@ -24,6 +24,7 @@ def ordered(lock: Lock) -> Lock:
             "models": sorted(lock.models, key=lambda model: (model.path.lower(), model.path)),
             "packages": sorted(lock.packages, key=lambda package: package.name),
             "environment": dict(sorted(lock.environment.items())),
+            "allowed_variables": sorted(set(lock.allowed_variables)),
         }
     )
 

@@ -4,25 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from comfynb.deploy.catalogue import NodeMatch, model_url
+from comfynb.deploy.catalogue.folders import folder_of as folder_of_type
 from comfynb.deploy.resolve.folders import canonical_folder
 from comfynb.deploy.resolve.patterns import fits_anything
 from comfynb.models import CustomNode, Model, ModelType, ModelVersion, NodeFacts
 
 __all__ = ["ModelFile", "ModelIndex", "PackIndex", "folder_of", "url_key"]
-
-_FOLDERS: Mapping[ModelType, str] = {
-    ModelType.CHECKPOINT: "checkpoints",
-    ModelType.LORA: "loras",
-    ModelType.VAE: "vae",
-    ModelType.CONTROLNET: "controlnet",
-    ModelType.UPSCALER: "upscale_models",
-    ModelType.EMBEDDING: "embeddings",
-    ModelType.HYPERNETWORK: "hypernetworks",
-    ModelType.UNET: "diffusion_models",
-    ModelType.CLIP: "text_encoders",
-    ModelType.T2I_ADAPTER: "controlnet",
-    ModelType.IPADAPTER: "ipadapter",
-}
 
 
 def folder_of(model: Model, filename: str | None = None) -> str | None:
@@ -33,7 +20,7 @@ def folder_of(model: Model, filename: str | None = None) -> str | None:
     name = filename or model.filename or ""
     if model.type is ModelType.VAE and name.lower().startswith("taesd"):
         return "vae_approx"
-    return _FOLDERS.get(model.type)
+    return folder_of_type(model.type)
 
 
 @dataclass

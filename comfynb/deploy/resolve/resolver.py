@@ -10,15 +10,18 @@ from comfynb.comfy.load import LoadedWorkflow
 from comfynb.deploy.catalogue import Catalogue
 from comfynb.deploy.resolve.backends import BackendFacts
 from comfynb.deploy.resolve.collect import needs_of
-from comfynb.deploy.resolve.index import ModelFile, ModelIndex, PackIndex
+from comfynb.deploy.resolve.index import ModelFile, ModelIndex, PackIndex, url_key
 from comfynb.deploy.resolve.models import resolve_model
 from comfynb.deploy.resolve.needs import Needs
 from comfynb.deploy.resolve.packs import CORE_ID, is_newer, packs_of, resolve_class, saved_with
 from comfynb.deploy.resolve.resolution import Resolution
 from comfynb.errors import UsageError
-from comfynb.models import CustomNode
+from comfynb.models import CustomNode, Model
 
-__all__ = ["Knowledge", "look_up", "resolve", "resolve_needs"]
+__all__ = ["Choice", "Knowledge", "look_up", "resolve", "resolve_needs"]
+
+Choice = CustomNode | Model | ModelFile | str
+"""A person's word on what a node class or a model file comes from."""
 
 
 @dataclass(frozen=True)
@@ -71,23 +74,54 @@ async def resolve(
     backends: Sequence[BackendFacts] = (),
     comfyui: str | None = None,
     core: Collection[str] = (),
-    choices: Mapping[str, CustomNode | ModelFile | str] | None = None,
+    choices: Mapping[str, Choice] | None = None,
 ) -> Resolution:
     """Resolve what a workflow needs: packs and models, each resolved, ambiguous or unknown.
 
     ``backends`` say what they have already, and what their inputs are. ``comfyui`` is the release
     whose folders count; that of the only backend where none is given. ``core`` are classes that
     ComfyUI brings, besides those that the catalogue and the backends know. ``choices`` are a
-    person's: packs (or ``comfy-core``) by class, files or addresses by the model's name
-    (``ModelNeed.name``).
-    Raises what :func:`~comfynb.deploy.resolve.needs_of` raises.
+    person's: packs, their URLs or ``comfy-core`` by class; models, files or addresses by the
+    model's name (``ModelNeed.name``).
+    Raises what :func:`~comfynb.deploy.resolve.needs_of` raises, and UsageError for a choice that
+    is of another kind, or a pack that the catalogue does not have.
     """
     info = backends[0].info if backends else None
     needs = await asyncio.to_thread(needs_of, workflow, info)
     knowledge = await look_up(catalogue, needs)
+    decided = await _decided(catalogue, needs, choices or {})
     return resolve_needs(
-        needs, knowledge, backends=backends, comfyui=comfyui, core=core, choices=choices
+        needs, knowledge, backends=backends, comfyui=comfyui, core=core, choices=decided
     )
+
+
+async def _decided(
+    catalogue: Catalogue, needs: Needs, choices: Mapping[str, Choice]
+) -> dict[str, CustomNode | ModelFile | str]:
+    """What a person chose, as the catalogue has it."""
+    decided: dict[str, CustomNode | ModelFile | str] = {}
+    classes = {need.class_type for need in needs.classes}
+    for name, choice in choices.items():
+        if name in classes and isinstance(choice, str) and choice != CORE_ID:
+            known = (await catalogue.nodes_by_url(choice))[choice]
+            if known is None:
+                raise UsageError(
+                    f"The catalogue has no node pack at {choice!r:.100} to take {name!r:.80} "
+                    "from: wb.catalogue.add_node(url) adds one."
+                )
+            decided[name] = known.node
+        elif name not in classes and isinstance(choice, Model | str):
+            url = choice.downloadUrl if isinstance(choice, Model) else choice
+            found = (await catalogue.models_by_url(url))[url]
+            files = ModelIndex.of(
+                (item.model for item in found), {item.model.id: item.versions for item in found}
+            ).by_url.get(url_key(url), [])
+            decided[name] = next((file for file in files if file.is_active), url)
+        elif isinstance(choice, Model):
+            raise UsageError(f"{name!r:.80} is a node class: choose a pack for it.")
+        else:
+            decided[name] = choice
+    return decided
 
 
 def resolve_needs(
@@ -114,7 +148,7 @@ def resolve_needs(
     for need in needs.classes:
         on = tuple(b.name for b in backends if need.class_type in b.info)
         pick = chosen.get(need.class_type)
-        if isinstance(pick, ModelFile):
+        if isinstance(pick, ModelFile) or (isinstance(pick, str) and pick != CORE_ID):
             raise UsageError(f"{need.class_type!r:.80} is a node class: choose a pack for it.")
         classes.append(
             resolve_class(need, knowledge.packs, core=own, on=on, chosen=pick, newer=newer)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from comfynb.errors import DeploymentError
+from comfynb.models._checks import runs_other_code
 from comfynb.models.lock import Lock, LockedModel
 
 __all__ = [
@@ -20,30 +21,6 @@ __all__ = [
 ]
 
 TOKEN_NAMES = {"HUGGINGFACE": "HF_TOKEN", "CIVITAI": "CIVITAI_TOKEN"}
-
-# Each of them makes a program run other code than its own.
-_DENIED = frozenset(
-    {
-        "BASHOPTS",
-        "BASH_ENV",
-        "ENV",
-        "GCONV_PATH",
-        "GLIBC_TUNABLES",
-        "IFS",
-        "NODE_OPTIONS",
-        "PATH",
-        "PERL5LIB",
-        "PERL5OPT",
-        "PROMPT_COMMAND",
-        "PS4",
-        "SHELLOPTS",
-        "VIRTUAL_ENV",
-    }
-)
-_DENIED_STARTS = ("BASH_", "COMFYNB_", "DYLD_", "GIT_", "LD_", "PYTHON")
-_HARMLESS_PYTHON = frozenset(
-    {"PYTHONDONTWRITEBYTECODE", "PYTHONHASHSEED", "PYTHONUNBUFFERED", "PYTHONUTF8"}
-)
 
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|API_?KEY|ACCESS_KEY|"
@@ -86,10 +63,7 @@ def check_environment(
     values: dict[str, str] = {}
     outside = []
     for name, value in sorted(variables.items()):
-        denied = name in _DENIED or (
-            name.startswith(_DENIED_STARTS) and name not in _HARMLESS_PYTHON
-        )
-        if denied and name not in allowed:
+        if runs_other_code(name) and name not in allowed:
             raise DeploymentError(
                 f"The variable {name} would make programs on the machine run other code: remove "
                 f"it from the deployment, or allow it by name."

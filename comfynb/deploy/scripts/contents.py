@@ -287,14 +287,14 @@ def contents_of(
         lock: What is installed.
         workspace: The folder on the machine, where the lock names none.
         http: Take addresses that are http (the script then asks for ``--allow-http``).
-        allow: Variables that would be refused, by name.
+        allow: Variables that would be refused, by name; the lock may allow some itself.
 
     Raises:
         DeploymentError: a script of it would be unsafe; it names the culprit and the cure.
     """
     lock = Lock.model_validate(lock.model_dump())
     check_folders(lock)
-    values, outside = check_environment(lock.environment, allow)
+    values, outside = check_environment(lock.environment, {*allow, *lock.allowed_variables})
     packs = {node.folder for node in lock.nodes}
     nodes, unpacks, installs, files = [], [], [], []
     for node in lock.nodes:

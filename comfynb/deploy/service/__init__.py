@@ -41,7 +41,7 @@ from comfynb.deploy.service.locks import ListLocks, MadeLock, MakeLock, ReadLock
 from comfynb.deploy.service.parts import Parts
 from comfynb.deploy.service.people import ListPeople, SetActive, SetRole, WhoAmI
 from comfynb.deploy.service.permission import Access, Permission
-from comfynb.deploy.service.scripts import GenerateScript, MadeScript
+from comfynb.deploy.service.scripts import GenerateScript, MadeScript, PreviewScript
 from comfynb.deploy.service.service import DeployService
 from comfynb.deploy.service.sharing import (
     ExportBundle,
@@ -72,6 +72,7 @@ from comfynb.deploy.service.tokens import (
     ReplaceToken,
     RotateTokens,
 )
+from comfynb.deploy.service.workflows import MadeFrom, ReadWorkflow
 
 __all__ = [
     "COMMANDS",
@@ -111,6 +112,7 @@ __all__ = [
     "ListSyncs",
     "ListTokens",
     "ListValidations",
+    "MadeFrom",
     "MadeLock",
     "MadeScript",
     "MakeLock",
@@ -119,11 +121,13 @@ __all__ = [
     "NodeChoice",
     "Parts",
     "Permission",
+    "PreviewScript",
     "PublishDeployment",
     "ReadDeployment",
     "ReadDownloads",
     "ReadLock",
     "ReadUsage",
+    "ReadWorkflow",
     "RecordDownloads",
     "RegisterModel",
     "RegisterNode",

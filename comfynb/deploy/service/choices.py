@@ -2,13 +2,14 @@
 
 # ruff: noqa: N815 - fields that are the models' have the models' names
 
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import Field
 
 from comfynb.deploy.service.command import Command, Desk, writes
 from comfynb.deploy.service.deployments import changed
-from comfynb.deploy.service.environment import check_environment, check_no_secrets
+from comfynb.deploy.service.environment import check_environment, check_no_secrets, is_risky
 from comfynb.deploy.service.paths import check_file, check_folder, folder_of
 from comfynb.deploy.service.permission import Access, Permission
 from comfynb.errors import NotFound, UsageError
@@ -125,7 +126,8 @@ class RemovePackage(Command[None]):
 class SetEnvironment(Command[Deployment]):
     """Set the environment variables of a deployment, all of them.
 
-    ``risky`` allows those that change which programs and libraries the machine runs.
+    ``risky`` allows those that change which programs and libraries the machine runs; the setting
+    ``allowed_variables`` then names them.
     """
 
     permission: ClassVar = CHANGES
@@ -144,16 +146,38 @@ class SetSettings(Command[Deployment]):
     settings: JsonObject
 
 
+T = TypeVar("T", CustomNode, Model)
+Choice = DeploymentNode | DeploymentModel
+
+
+def _offered(desk: Desk[Transaction], kind: type[T], item_id: str) -> T:
+    """A pack or model of the catalogue that may be put into a deployment."""
+    found = desk.tx.get(kind, item_id)
+    if found is None:
+        method = "nodes" if kind is CustomNode else "models"
+        raise NotFound(
+            f"The catalogue has no {_WORDS[kind]} {item_id!r:.80}: "
+            f"wb.catalogue.{method}() finds those that there are."
+        )
+    if not found.isActive:
+        raise UsageError(
+            f"{found.name:.80} is not active in the catalogue (withdrawn, banned or never looked "
+            "at): a CURATOR can activate it."
+        )
+    return found
+
+
+_WORDS: Mapping[type, str] = {
+    CustomNode: "node pack",
+    DeploymentNode: "node pack",
+    Model: "model",
+    DeploymentModel: "model",
+}
+
+
 @writes(AddNode)
 def _add_node(desk: Desk[Transaction], command: AddNode) -> DeploymentNode:
-    node = desk.tx.get(CustomNode, command.customNodeId)
-    if node is None:
-        raise NotFound(
-            f"The catalogue has no node pack {command.customNodeId!r:.80}: "
-            "wb.catalogue.search() finds those that there are."
-        )
-    if not node.isActive:
-        raise UsageError(_inactive(node.name))
+    node = _offered(desk, CustomNode, command.customNodeId)
     check_no_secrets(command.config)
     choice = DeploymentNode(
         deploymentId=desk.deployment.id,
@@ -166,46 +190,9 @@ def _add_node(desk: Desk[Transaction], command: AddNode) -> DeploymentNode:
     return choice
 
 
-def _inactive(name: str) -> str:
-    return (
-        f"{name:.80} is not active in the catalogue (withdrawn, banned or never looked at): "
-        "a CURATOR can activate it."
-    )
-
-
-def _node(desk: Desk[Transaction], node_id: str) -> DeploymentNode:
-    choice = desk.tx.get(DeploymentNode, desk.deployment.id, node_id)
-    if choice is None:
-        raise NotFound(f"{desk.deployment.name:.80} has no node pack {node_id!r:.80}.")
-    return choice
-
-
-@writes(RemoveNode)
-def _remove_node(desk: Desk[Transaction], command: RemoveNode) -> None:
-    choice = _node(desk, command.customNodeId)
-    desk.tx.delete(DeploymentNode, choice.deploymentId, choice.customNodeId)
-    changed(desk.tx, desk.deployment)
-
-
-@writes(EnableNode)
-def _enable_node(desk: Desk[Transaction], command: EnableNode) -> DeploymentNode:
-    choice = _node(desk, command.customNodeId)
-    choice.isEnabled = command.isEnabled
-    desk.tx.put(choice)
-    changed(desk.tx, desk.deployment)
-    return choice
-
-
 @writes(AddModel)
 def _add_model(desk: Desk[Transaction], command: AddModel) -> DeploymentModel:
-    model = desk.tx.get(Model, command.modelId)
-    if model is None:
-        raise NotFound(
-            f"The catalogue has no model {command.modelId!r:.80}: "
-            "wb.catalogue.search() finds those that there are."
-        )
-    if not model.isActive:
-        raise UsageError(_inactive(model.name))
+    model = _offered(desk, Model, command.modelId)
     choice = DeploymentModel(
         deploymentId=desk.deployment.id,
         modelId=model.id,
@@ -218,27 +205,39 @@ def _add_model(desk: Desk[Transaction], command: AddModel) -> DeploymentModel:
     return choice
 
 
-def _model(desk: Desk[Transaction], model_id: str) -> DeploymentModel:
-    choice = desk.tx.get(DeploymentModel, desk.deployment.id, model_id)
+def _chosen(
+    desk: Desk[Transaction], command: RemoveNode | EnableNode | RemoveModel | EnableModel
+) -> tuple[type[Choice], str, Choice]:
+    """What a command names in the desk's deployment: its table, its id, and the row."""
+    kind: type[Choice]
+    if isinstance(command, RemoveNode | EnableNode):
+        kind, item_id = DeploymentNode, command.customNodeId
+    else:
+        kind, item_id = DeploymentModel, command.modelId
+    choice = desk.tx.get(kind, desk.deployment.id, item_id)
     if choice is None:
-        raise NotFound(f"{desk.deployment.name:.80} has no model {model_id!r:.80}.")
-    return choice
+        raise NotFound(f"{desk.deployment.name:.80} has no {_WORDS[kind]} {item_id!r:.80}.")
+    return kind, item_id, choice
 
 
-@writes(RemoveModel)
-def _remove_model(desk: Desk[Transaction], command: RemoveModel) -> None:
-    choice = _model(desk, command.modelId)
-    desk.tx.delete(DeploymentModel, choice.deploymentId, choice.modelId)
+def _remove(desk: Desk[Transaction], command: RemoveNode | RemoveModel) -> None:
+    kind, item_id, _ = _chosen(desk, command)
+    desk.tx.delete(kind, desk.deployment.id, item_id)
     changed(desk.tx, desk.deployment)
 
 
-@writes(EnableModel)
-def _enable_model(desk: Desk[Transaction], command: EnableModel) -> DeploymentModel:
-    choice = _model(desk, command.modelId)
+def _enable(desk: Desk[Transaction], command: EnableNode | EnableModel) -> Choice:
+    _, _, choice = _chosen(desk, command)
     choice.isEnabled = command.isEnabled
     desk.tx.put(choice)
     changed(desk.tx, desk.deployment)
     return choice
+
+
+writes(RemoveNode)(_remove)
+writes(RemoveModel)(_remove)
+writes(EnableNode)(_enable)
+writes(EnableModel)(_enable)
 
 
 @writes(AddPackage)
@@ -268,7 +267,15 @@ def _remove_package(desk: Desk[Transaction], command: RemovePackage) -> None:
 @writes(SetEnvironment)
 def _environment(desk: Desk[Transaction], command: SetEnvironment) -> Deployment:
     check_environment(command.variables, risky=command.risky)
-    return changed(desk.tx, desk.deployment, environmentVars=command.variables)
+    settings = dict(desk.deployment.customSettings)
+    # A lock says by name what was meant, so that its scripts need nobody's word.
+    allowed = sorted(name for name in command.variables if is_risky(name))
+    settings.pop("allowed_variables", None)
+    if allowed:
+        settings["allowed_variables"] = allowed
+    return changed(
+        desk.tx, desk.deployment, environmentVars=command.variables, customSettings=settings
+    )
 
 
 @writes(SetSettings)

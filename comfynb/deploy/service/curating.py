@@ -8,9 +8,14 @@ from pydantic import Field
 
 from comfynb.deploy.catalogue import Catalogue, model_url, repository
 from comfynb.deploy.catalogue.nodes import IDENTITY
+from comfynb.deploy.net import shown
+from comfynb.deploy.net.naming import file_name, name_in
+from comfynb.deploy.resolve.folders import is_model_file
 from comfynb.deploy.service.command import Command, Desk, Run, steps, writes
+from comfynb.deploy.service.parts import needed
+from comfynb.deploy.service.paths import check_file
 from comfynb.deploy.service.permission import Permission
-from comfynb.errors import InvalidValue, UsageError
+from comfynb.errors import FetchError, InvalidValue, UsageError
 from comfynb.models import (
     CustomNode,
     JsonObject,
@@ -78,13 +83,17 @@ class DeactivateNode(Command[CustomNode]):
 
 
 class RegisterModel(Command[Model]):
-    """Add a model to the catalogue by hand, not verified."""
+    """Add a model to the catalogue by hand, not verified.
+
+    Without ``filename`` the file is called as its URL says, or as its server says (which is asked
+    for it); without ``name`` the model is called as its file.
+    """
 
     permission: ClassVar = CURATES
 
-    name: str
-    type: ModelType
     downloadUrl: str
+    type: ModelType
+    name: str | None = None
     source: Source = Source.DIRECT
     sourceId: str | None = None
     sourceUrl: str | None = None
@@ -152,72 +161,75 @@ def _list_node(desk: Desk[Transaction], command: RegisterNode) -> CustomNode:
     return node
 
 
-@writes(RegisterModel)
-def _list_model(desk: Desk[Transaction], command: RegisterModel) -> Model:
+@steps(RegisterModel)
+async def _list_model(run: Run[RegisterModel]) -> Model:
+    await run.enter()
+    command = run.command
     try:
         url = model_url(command.downloadUrl)
     except ValueError as error:
         raise InvalidValue(f"The downloadUrl {error}.") from None
-    for known in desk.tx.find(Model, where={"downloadUrl": url}):
-        if known.filename == command.filename:
+    filename = command.filename or await _file_name(run, url)
+
+    def put(desk: Desk[Transaction]) -> Model:
+        for known in desk.tx.find(Model, where={"downloadUrl": url, "filename": filename}):
             raise UsageError(f"{known.name:.80} is in the catalogue already: edit it.")
-    model = Model(**{**command.model_dump(), "downloadUrl": url})
-    desk.tx.put(model)
-    return model
+        values = {
+            **command.model_dump(),
+            "name": command.name or filename.rpartition(".")[0],
+            "downloadUrl": url,
+            "filename": filename,
+        }
+        model = Model(**values)
+        desk.tx.put(model)
+        return model
+
+    return await run.write(put)
 
 
-async def _curate(run: Run[Any], kind: str, row_id: str, fields: dict[str, Any]) -> Any:
+async def _file_name(run: Run[RegisterModel], url: str) -> str:
+    """The name of the file at a URL, as the URL or else its server says; raises InvalidValue."""
+    name = name_in(url)
+    if name is None or not is_model_file(name):
+        open_fetcher = needed(run.parts.fetcher, "a way out")
+        try:
+            async with open_fetcher() as fetcher:
+                name = await file_name(url, fetcher)
+        except FetchError as error:
+            raise InvalidValue(
+                f"The URL names no file, and {str(error).removesuffix('.')}: give filename=, such "
+                "as 'style.safetensors'."
+            ) from None
+    if name is None:
+        raise InvalidValue(
+            f"{shown(url)} does not say what its file is called: give filename=, such as "
+            "'style.safetensors'."
+        )
+    return check_file(name)
+
+
+def _fields(command: Command[Any]) -> dict[str, Any]:
+    """What a command sets in the catalogue's row."""
+    if isinstance(command, VerifyNode | VerifyModel):
+        return {"isVerified": command.verified}
+    if isinstance(command, DeactivateNode | DeactivateModel):
+        return {"isActive": command.active}
+    assert isinstance(command, EditNode | EditModel), "these are all"
+    for name, other in _ELSEWHERE.items():
+        if name in command.fields:
+            raise UsageError(f"{name} is set by {other}.")
+    return command.fields
+
+
+async def _curate(run: Run[Any]) -> Any:
     # Nobody owns the catalogue: the role is what counts, and it is asked for first.
     await run.enter()
-    catalogue = Catalogue(run.store)
-    curate = catalogue.curate_node if kind == "node" else catalogue.curate_model
-    return await curate(row_id, **fields)
+    catalogue, command = Catalogue(run.store), run.command
+    fields = _fields(command)
+    if "customNodeId" in type(command).model_fields:
+        return await catalogue.curate_node(command.customNodeId, **fields)
+    return await catalogue.curate_model(command.modelId, **fields)
 
 
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    for name, command in _ELSEWHERE.items():
-        if name in fields:
-            raise UsageError(f"{name} is set by {command}.")
-    return fields
-
-
-@steps(EditNode)
-async def _edit_node(run: Run[EditNode]) -> CustomNode:
-    fields = _plain(run.command.fields)
-    made: CustomNode = await _curate(run, "node", run.command.customNodeId, fields)
-    return made
-
-
-@steps(EditModel)
-async def _edit_model(run: Run[EditModel]) -> Model:
-    fields = _plain(run.command.fields)
-    made: Model = await _curate(run, "model", run.command.modelId, fields)
-    return made
-
-
-@steps(VerifyNode)
-async def _verify_node(run: Run[VerifyNode]) -> CustomNode:
-    fields = {"isVerified": run.command.verified}
-    made: CustomNode = await _curate(run, "node", run.command.customNodeId, fields)
-    return made
-
-
-@steps(VerifyModel)
-async def _verify_model(run: Run[VerifyModel]) -> Model:
-    fields = {"isVerified": run.command.verified}
-    made: Model = await _curate(run, "model", run.command.modelId, fields)
-    return made
-
-
-@steps(DeactivateNode)
-async def _deactivate_node(run: Run[DeactivateNode]) -> CustomNode:
-    fields = {"isActive": run.command.active}
-    made: CustomNode = await _curate(run, "node", run.command.customNodeId, fields)
-    return made
-
-
-@steps(DeactivateModel)
-async def _deactivate_model(run: Run[DeactivateModel]) -> Model:
-    fields = {"isActive": run.command.active}
-    made: Model = await _curate(run, "model", run.command.modelId, fields)
-    return made
+for _command in (EditNode, VerifyNode, DeactivateNode, EditModel, VerifyModel, DeactivateModel):
+    steps(_command)(_curate)

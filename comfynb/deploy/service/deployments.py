@@ -11,6 +11,7 @@ from comfynb.deploy.service.command import Command, Desk, reads, writes
 from comfynb.deploy.service.contents import DeploymentContents, contents_of, copy_contents
 from comfynb.deploy.service.environment import check_environment, check_no_secrets
 from comfynb.deploy.service.permission import Access, Permission
+from comfynb.deploy.service.workflows import copy_workflow
 from comfynb.models import (
     Deployment,
     JsonObject,
@@ -125,7 +126,10 @@ class DeleteDeployment(Command[None]):
 
 
 class CloneDeployment(Command[Deployment]):
-    """Copy a deployment that one can see, with its newest lock, into a private one of one's own."""
+    """Copy a deployment that one can see, with its newest lock, into a private one of one's own.
+
+    The workflow that it was made from goes along only where one may change the deployment.
+    """
 
     permission: ClassVar = Permission(access=Access.SEE)
 
@@ -257,6 +261,7 @@ def _clone(desk: Desk[Transaction], command: CloneDeployment) -> Deployment:
         }
     )
     copy_contents(tx, contents_of(tx, source), clone)
+    copy_workflow(desk, clone)
     newest = tx.find(LockRecord, where={"deploymentId": source.id}, order_by="-createdAt", limit=1)
     for lock in newest:
         tx.put(

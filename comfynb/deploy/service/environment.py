@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from comfynb.errors import InvalidValue
+from comfynb.models._checks import runs_other_code
 
-__all__ = ["check_environment", "check_no_secrets", "looks_secret"]
+__all__ = ["check_environment", "check_no_secrets", "is_risky", "looks_secret"]
 
 _SECRET_LAST = frozenset(
     {"TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS", "APIKEY"}
@@ -19,16 +20,20 @@ _SECRET_VALUE = re.compile(
     r"|glpat-[\w-]{20,}|sk-[A-Za-z0-9_-]{20,}|rpa_[A-Za-z0-9]{20,}|AKIA[0-9A-Z]{16}"
     r"|xox[abps]-[\w-]{10,}|-----BEGIN [A-Z ]*PRIVATE KEY-----)"
 )
+# Beside those that make programs run other code: whom programs trust, and whose settings they read.
 _RISKY = frozenset(
     {
-        *("PATH", "BASH_ENV", "ENV", "IFS", "SHELLOPTS", "BASHOPTS", "PS4", "PROMPT_COMMAND"),
-        *("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONUSERBASE", "PYTHONINSPECT"),
-        *("GIT_SSH", "GIT_SSH_COMMAND", "GIT_EXEC_PATH", "GIT_ASKPASS", "GIT_PROXY_COMMAND"),
-        *("GIT_TEMPLATE_DIR", "CURL_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE"),
-        *("REQUESTS_CA_BUNDLE", "HOME", "SHELL", "PERL5OPT", "PERL5LIB", "NODE_OPTIONS"),
+        *("CURL_CA_BUNDLE", "CURL_HOME", "HOME", "REQUESTS_CA_BUNDLE", "SHELL"),
+        *("SSL_CERT_DIR", "SSL_CERT_FILE"),
     }
 )
-_RISKY_PREFIXES = ("LD_", "DYLD_", "BASH_FUNC_", "GIT_CONFIG")
+# What holds no secret although its name says so: the machine has it, or RunPod puts it in.
+_ELSEWHERE = re.compile(r"\s*(?:\{\{ *RUNPOD_SECRET_\w+ *\}\})?\s*")
+
+
+def is_risky(name: str) -> bool:
+    """Whether a variable changes which programs a machine runs, or whom these trust."""
+    return name in _RISKY or runs_other_code(name)
 
 
 def looks_secret(name: str, value: str = "") -> bool:
@@ -42,17 +47,20 @@ def looks_secret(name: str, value: str = "") -> bool:
 def check_environment(variables: Mapping[str, str], *, risky: bool = False) -> None:
     """Refuse what looks like a secret, and, unless ``risky``, what changes which programs run.
 
+    A variable with a secret's name may be there without a value, or with RunPod's reference to a
+    secret: then scripts take it from the machine.
+
     Raises:
         InvalidValue: names the variable, never its value.
     """
     for name, value in variables.items():
-        if looks_secret(name, value):
+        if looks_secret(name, value) and not _ELSEWHERE.fullmatch(value):
             raise InvalidValue(
                 f"{name!r:.80} looks like a secret, and variables are stored and written into "
-                "scripts as they are: wb.tokens.add() keeps tokens, and scripts take HF_TOKEN and "
-                "CIVITAI_TOKEN from the machine's own environment."
+                "scripts as they are: wb.tokens.add() keeps tokens, and what has an empty value "
+                "here is taken from the machine's own environment."
             )
-        if not risky and (name in _RISKY or name.startswith(_RISKY_PREFIXES)):
+        if not risky and is_risky(name):
             raise InvalidValue(
                 f"{name!r:.80} changes which programs and libraries a machine runs: "
                 "set it with risky=True if that is meant."

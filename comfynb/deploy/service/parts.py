@@ -1,6 +1,7 @@
 """What commands need beyond the store, handed in: makers of locks and scripts, tokens, syncs."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -9,6 +10,7 @@ from comfynb.errors import UsageError
 from comfynb.models import Lock
 
 if TYPE_CHECKING:
+    from comfynb.deploy.net import Fetcher
     from comfynb.deploy.sync import SyncRunner, SyncSource
     from comfynb.deploy.tokens import TokenVault
 
@@ -60,6 +62,8 @@ class Parts:
     syncs: Callable[[], Awaitable["SyncRunner"]] | None = None
     sources: Mapping[str, SourceMaker] = field(default_factory=dict)
     """What a sync can be of, by name."""
+    fetcher: "Callable[[], AbstractAsyncContextManager[Fetcher]] | None" = None
+    """Opens a way out for one command, on the loop that the command runs on."""
 
 
 def needed(part: T | None, what: Any) -> T:

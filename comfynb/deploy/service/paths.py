@@ -2,31 +2,17 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
 
+from comfynb.deploy.catalogue.folders import folder_of as folder_of_type
 from comfynb.deploy.resolve.folders import MODEL_SUFFIXES
 from comfynb.errors import InvalidValue
-from comfynb.models import Model, ModelType
+from comfynb.models import Model
 
 __all__ = ["check_file", "check_folder", "folder_of"]
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._ +()-]*")
 _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 _LONGEST = 255
-
-_FOLDERS: Mapping[ModelType, str] = {
-    ModelType.CHECKPOINT: "checkpoints",
-    ModelType.LORA: "loras",
-    ModelType.VAE: "vae",
-    ModelType.CONTROLNET: "controlnet",
-    ModelType.T2I_ADAPTER: "controlnet",
-    ModelType.UPSCALER: "upscale_models",
-    ModelType.EMBEDDING: "embeddings",
-    ModelType.HYPERNETWORK: "hypernetworks",
-    ModelType.UNET: "diffusion_models",
-    ModelType.CLIP: "text_encoders",
-    ModelType.IPADAPTER: "ipadapter",
-}
 
 
 def folder_of(model: Model) -> str:
@@ -38,7 +24,7 @@ def folder_of(model: Model) -> str:
     directory = model.metadata.get("directory")
     if isinstance(directory, str) and directory:
         return check_folder(f"models/{directory.removeprefix('models/')}")
-    folder = _FOLDERS.get(model.type)
+    folder = folder_of_type(model.type)
     if folder is None:
         raise InvalidValue(
             f"{model.name:.80} is of type {model.type.value}, which has no folder of its own: "

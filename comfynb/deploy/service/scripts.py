@@ -1,4 +1,4 @@
-"""The command that makes a script of a lock, and keeps account of it."""
+"""Commands that make a script of a lock: to be taken, which is counted, or to be looked at."""
 
 # ruff: noqa: N815 - fields that are the models' have the models' names
 
@@ -17,7 +17,10 @@ from comfynb.models import DeploymentUsage, Lock, LockRecord, utcnow
 from comfynb.models._base import Name
 from comfynb.store import Transaction
 
-__all__ = ["GenerateScript", "MadeScript"]
+__all__ = ["GenerateScript", "MadeScript", "PreviewScript"]
+
+
+Target = Annotated[Name, Field(max_length=40)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class MadeScript:
 
     rendered: Any
     record: LockRecord
-    usage: DeploymentUsage
+    usage: DeploymentUsage | None
+    """The note that it was made; None for one that is only looked at."""
 
 
 class GenerateScript(Command[MadeScript]):
@@ -39,17 +43,36 @@ class GenerateScript(Command[MadeScript]):
     permission: ClassVar = Permission(access=Access.SEE)
 
     deploymentId: str
-    target: Annotated[Name, Field(max_length=40)] = "runpod"
+    target: Target = "runpod"
     lockId: str | None = None
+
+
+class PreviewScript(Command[MadeScript]):
+    """Look at the script that :class:`GenerateScript` would make; nothing is counted or kept."""
+
+    permission: ClassVar = Permission(access=Access.SEE)
+
+    deploymentId: str
+    target: Target = "runpod"
+    lockId: str | None = None
+
+
+async def _rendered(run: Run[Any]) -> tuple[Any, LockRecord]:
+    render = needed(run.parts.script, "a maker of scripts")
+    record = await run.read(lambda desk: lock_of(desk, run.command.lockId))
+    lock = Lock.model_validate(record.content)
+    return await asyncio.to_thread(render, lock, run.command.target), record
+
+
+@steps(PreviewScript)
+async def _preview(run: Run[PreviewScript]) -> MadeScript:
+    return MadeScript(*await _rendered(run), None)
 
 
 @steps(GenerateScript)
 async def _generate(run: Run[GenerateScript]) -> MadeScript:
     command = run.command
-    render = needed(run.parts.script, "a maker of scripts")
-    record = await run.read(lambda desk: lock_of(desk, command.lockId))
-    lock = Lock.model_validate(record.content)
-    rendered = await asyncio.to_thread(render, lock, command.target)
+    rendered, record = await _rendered(run)
 
     def keep(desk: Desk[Transaction]) -> DeploymentUsage:
         # No address: nobody's is kept, unless a server in front hands one in on purpose.

@@ -24,6 +24,7 @@ from comfynb.deploy.service.environment import check_no_secrets
 from comfynb.deploy.service.locks import keep_lock, newest_lock
 from comfynb.deploy.service.paths import check_file, check_folder
 from comfynb.deploy.service.permission import Access, Permission
+from comfynb.deploy.service.workflows import MadeFrom, keep_workflow
 from comfynb.errors import NotFound
 from comfynb.models import (
     ComfynbModel,
@@ -92,6 +93,8 @@ class FillDeployment(Command[DeploymentContents]):
     nodes: Annotated[list[NodeChoice], Field(max_length=MOST_ITEMS)] = Field(default_factory=list)
     models: Annotated[list[ModelChoice], Field(max_length=MOST_ITEMS)] = Field(default_factory=list)
     found: Annotated[list[BundledModel], Field(max_length=MOST_ITEMS)] = Field(default_factory=list)
+    workflow: MadeFrom | None = Field(default=None, repr=False)
+    """What all of it was found in; None leaves what is known of that."""
 
 
 @writes(FillDeployment)
@@ -132,6 +135,8 @@ def _fill(desk: Desk[Transaction], command: FillDeployment) -> DeploymentContent
             ),
         ]
     tx.put(*rows)
+    if command.workflow is not None:
+        keep_workflow(tx, desk.deployment, command.workflow)
     changed(tx, desk.deployment)
     return contents_of(tx, desk.deployment)
 

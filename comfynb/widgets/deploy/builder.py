@@ -61,6 +61,7 @@ class DeploymentBuilder(DeployBox):
         self._report = LockReportView()
         self._script: ScriptPreview | None = None
         self._script_place = ipywidgets.VBox()
+        self._locking = self._making = False
         parts = ipywidgets.VBox()
         self._body = parts
         super().__init__([self._head, parts, self._message])
@@ -101,13 +102,15 @@ class DeploymentBuilder(DeployBox):
         self._environment.show(state.contents.deployment.environmentVars, may=may)
         self._settings.show(state.contents.deployment.customSettings, may=may)
         self._packages.button.disabled = not may
-        self._lock.disabled = self._update.disabled = not may
+        self._lock.disabled = not may or self._locking
+        self._update.disabled = not may
         self._update.layout.display = None if state.locked is not None else "none"
         options = [(title, name) for name, title in state.targets.items()]
         if list(self._targets.options) != options:
             self._targets.options = options
             self._targets.value = options[0][1] if options else None
-        self._generate.disabled = self._targets.disabled = state.locked is None
+        self._targets.disabled = state.locked is None
+        self._generate.disabled = state.locked is None or self._making
         self._report.show(state.report)
         shown += [self._items.widget, self._more, self._bar, self._said]
         if state.report is not None:
@@ -121,6 +124,10 @@ class DeploymentBuilder(DeployBox):
         if self._script is not None:
             shown.append(self._script_place)
         self._body.children = tuple(shown)
+
+    def tell(self, why: str) -> None:
+        """Say that it cannot be looked at any more; what is on show stays."""
+        self._message.value = told(why, bad=True)
 
     # What buttons do
 
@@ -149,32 +156,34 @@ class DeploymentBuilder(DeployBox):
         self._do(lambda: self._actions.add_package(kind, name, version), after=self._packages.clear)
 
     def _press_lock(self) -> None:
-        self._lock.disabled = True
+        self._locking = self._lock.disabled = True
         update = self._update.value
         self._said.value = told("Asking repositories, model services and the package index…")
 
         def done(state: object) -> None:
+            self._locking = False
             self._said.value = ""
             self._update.value = False
             self.show(state)  # type: ignore[arg-type]
 
         def failed(why: str) -> None:
+            self._locking = False
             self._said.value = told(why, bad=True)
             self._lock.disabled = not self._state.may_change
 
         call(lambda: self._actions.lock(update), done, failed)
 
     def _press_script(self) -> None:
-        self._generate.disabled = True
+        self._making = self._generate.disabled = True
         target = self._targets.value
 
         def done(script: object) -> None:
-            self._generate.disabled = False
+            self._making = self._generate.disabled = False
             self._said.value = ""
             self._show_script(script)  # type: ignore[arg-type]
 
         def failed(why: str) -> None:
-            self._generate.disabled = False
+            self._making = self._generate.disabled = False
             self._said.value = told(why, bad=True)
 
         call(lambda: self._actions.script(target), done, failed)
@@ -184,7 +193,7 @@ class DeploymentBuilder(DeployBox):
             self._script = ScriptPreview(
                 script,
                 targets=self._state.targets,
-                make=self._actions.script,
+                make=self._actions.preview,
                 save=self._actions.save,
             )
             self._script_place.children = (self._script,)

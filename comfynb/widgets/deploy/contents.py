@@ -154,7 +154,7 @@ class EnvironmentBox:
     """Environment variables as lines of NAME=value; what is wrong with a line is said."""
 
     def __init__(self, change: Callable[[Mapping[str, str]], None]) -> None:
-        self._change = change
+        self._shown: Mapping[str, str] | None = None
         self._text = ipywidgets.Textarea(
             description="Variables", placeholder="NAME=value, one on each line; no secrets", rows=3
         )
@@ -174,10 +174,15 @@ class EnvironmentBox:
         return found
 
     def show(self, variables: Mapping[str, str], *, may: bool) -> None:
-        """The variables as they are; a value that has several lines cannot be changed here."""
+        """The variables as they are; a value that has several lines cannot be changed here.
+
+        What somebody is typing stays, unless the variables are others now.
+        """
         several = any("\n" in value or "\r" in value for value in variables.values())
-        lines = [f"{name}={value}" for name, value in variables.items()]
-        self._text.value = clean("\n".join(lines))
+        if variables != self._shown:
+            self._shown = dict(variables)
+            lines = [f"{name}={value}" for name, value in variables.items()]
+            self._text.value = clean("\n".join(lines))
         self._text.disabled = self._keep.disabled = several or not may
         self._keep.tooltip = (
             "A value has several lines: d.set_environment changes them"

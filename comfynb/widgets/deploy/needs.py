@@ -43,11 +43,18 @@ class NeedsBox:
         self._open.add_class("comfynb-rows")
         self._rest = html()
         self._asked: list[_Question] = []
+        self._resolution: Resolution | None = None
+        self._beside: tuple[tuple[str, ...], bool] = ((), False)
         self.widget = ipywidgets.VBox([self._head])
         self.widget.add_class("comfynb-needs")
 
     def show(self, resolution: Resolution, left_out: tuple[str, ...], *, may: bool) -> None:
         """What is needed now; ``may`` says whether a choice is yours."""
+        if resolution is self._resolution and (left_out, may) == self._beside:
+            # Lists that somebody is choosing from stay as they are while nothing else is asked.
+            self.free()
+            return
+        self._resolution, self._beside = resolution, (left_out, may)
         self._head.value = f"<h4>What the workflow needs</h4><div>{needs_line(resolution)}</div>"
         former = self._asked
         self._asked = [_Question(item, self._choose, may=may) for item in _open(resolution)[:SHOWN]]

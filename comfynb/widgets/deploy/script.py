@@ -15,7 +15,8 @@ __all__ = ["ScriptPreview"]
 
 
 class ScriptPreview(DeployBox):
-    """``make(target)`` gives the script for another kind of machine; ``targets`` names them.
+    """``make(target)`` gives the script for another kind of machine, to look at; ``targets`` names
+    them.
 
     ``save(target, folder)`` writes its files beside the notebook and gives the main one's path.
     """

@@ -106,5 +106,8 @@ class BuilderActions(Protocol):
     def script(self, target: str) -> Answer[ScriptState]:
         """Make the script of the newest lock."""
 
+    def preview(self, target: str) -> Answer[ScriptState]:
+        """Give what that script would be, to look at."""
+
     def save(self, target: str, folder: str) -> Answer[str]:
         """Write the script's files into a folder beside the notebook; gives the main one's path."""

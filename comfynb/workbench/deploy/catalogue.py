@@ -28,7 +28,7 @@ from comfynb.models import CustomNode, Model, ModelType, Source, StoredModel, Ur
 from comfynb.widgets.composite import Composite
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.deploy.panels import catalogue_panel
-from comfynb.workbench.deploy.showing import Shown, day, size
+from comfynb.workbench.deploy.showing import Shown, day, one_of, size
 from comfynb.workbench.deploy.syncs import Sync, SyncList
 
 if TYPE_CHECKING:
@@ -277,12 +277,20 @@ class Catalogue(Shown):
         self,
         url: str,
         *,
-        name: str,
         type: ModelType | str,  # noqa: A002
+        name: str | None = None,
         **fields: Any,
     ) -> Model:
-        """Add a model by its file's URL; for a CURATOR or an ADMIN."""
-        kind = ModelType(type)
+        """Add a model by its file's URL; for a CURATOR or an ADMIN.
+
+        Without ``filename`` the file is called as the URL says, or as its server says, which is
+        asked for it; without ``name`` the model is called as its file.
+
+        Raises:
+            InvalidValue: neither says what the file is called.
+            UsageError: there is no such type, or the catalogue has this file.
+        """
+        kind = one_of(ModelType, type, "type of models")
         return self._session.run(RegisterModel(downloadUrl=url, name=name, type=kind, **fields))
 
     def edit(self, item: M, **fields: Any) -> M:

@@ -85,12 +85,14 @@ class Deployments(Shown):
         session = self._session
         source = loaded(workflow)
         resolution = session.resolve(source, choices=choices, comfyui=comfyui)
-        title = name or str(getattr(workflow, "name", "") or getattr(source, "name", ""))
+        title = name or (workflow.name if isinstance(workflow, Workflow) else source.name)
         settings = {} if comfyui is None else {"comfyui_version": comfyui}
         made = self._new(title or "workflow", replace=replace, customSettings=settings)
         deployment = Deployment(session, made.id, workflow=workflow)
         try:
-            deployment.take(resolution, saved_versions=saved_versions)
+            deployment.take(
+                resolution, source=source, choices=choices, saved_versions=saved_versions
+            )
         except ComfynbError:
             session.run(DeleteDeployment(deploymentId=made.id))
             raise
@@ -133,7 +135,12 @@ class Deployments(Shown):
     # Listing ----------------------------------------------------------------------------------
 
     def _lines(self) -> list[DeploymentLine]:
-        return list(self._session.run(ListDeployments(limit=MOST)).items)
+        found: list[DeploymentLine] = []
+        while True:
+            page = self._session.run(ListDeployments(page=len(found) // MOST + 1, limit=MOST))
+            found += page.items
+            if len(page.items) < MOST:
+                return found
 
     def __getitem__(self, name: str) -> Deployment:
         """One by name or id; your own comes before others' of the same name."""

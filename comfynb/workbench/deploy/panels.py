@@ -1,7 +1,10 @@
 """What the handles of deployments show in JupyterLab: widgets, tied to the handles."""
 
 import asyncio
+import threading
+import weakref
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +27,7 @@ from comfynb.widgets.deploy import (
     SyncMonitor,
     TokenForm,
 )
-from comfynb.widgets.live import current_loop
+from comfynb.widgets.live import INTERVAL, call, current_loop
 
 if TYPE_CHECKING:
     from comfynb.workbench.deploy.catalogue import Catalogue
@@ -136,24 +139,70 @@ def deployment_state(deployment: "Deployment") -> DeploymentState:
 
 
 def deployment_panel(deployment: "Deployment") -> DeploymentBuilder:
-    """The builder of a deployment: one for each handle, brought up to date when it is shown."""
+    """The builder of a deployment: one for each handle, which follows what is changed elsewhere."""
     state = deployment_state(deployment)
-    panel = shared_view(deployment, lambda: DeploymentBuilder(state, _Actions(deployment)))
+
+    def make() -> DeploymentBuilder:
+        actions = _Actions(deployment)
+        made = DeploymentBuilder(state, actions)
+        actions.panel = weakref.ref(made)
+        deployment._session.followers.add(deployment.id, actions)  # noqa: SLF001
+        return made
+
+    panel = shared_view(deployment, make)
     if panel.state is not state:
         panel.show(state)
     return panel
 
 
+def _show(panel: DeploymentBuilder, state: Any) -> None:
+    if panel.comm is not None:
+        panel.show(state)
+
+
 class _Actions:
-    """What a builder does, done through its handle."""
+    """What a builder does, done through its handle; and what others do, brought to the builder."""
 
     def __init__(self, deployment: "Deployment") -> None:
+        self.panel: Callable[[], DeploymentBuilder | None] = lambda: None
         self._deployment = deployment
-        self._choices: dict[str, Any] = {}
+        self._script: _ScriptActions | None = None
+        self._loop = current_loop()
+        self._looking = False
+        self._own = threading.local()
+
+    def changed(self) -> None:
+        """Show the deployment as it is now, soon, unless this builder's own work changed it."""
+        if getattr(self._own, "working", False):
+            return
+        if self._loop is None:
+            self._look()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._soon)
+
+    def _soon(self) -> None:
+        if not self._looking and self._loop is not None:
+            # A cell that adds fifty models is looked at once.
+            self._looking = True
+            self._loop.call_later(INTERVAL, self._look)
+
+    def _look(self) -> None:
+        self._looking = False
+        panel = self.panel()
+        if panel is not None and panel.comm is not None:
+
+            def state() -> "DeploymentState | Awaitable[DeploymentState]":
+                return beside(lambda: deployment_state(self._deployment))
+
+            call(state, partial(_show, panel), panel.tell)
 
     def _then(self, work: Callable[[], object]) -> "DeploymentState | Awaitable[DeploymentState]":
         def both() -> DeploymentState:
-            work()
+            self._own.working = True
+            try:
+                work()
+            finally:
+                self._own.working = False
             return deployment_state(self._deployment)
 
         return beside(both)
@@ -167,13 +216,7 @@ class _Actions:
                 picked = _choice(item.candidates[candidate])
         if picked is None:
             raise NotFound(f"{name!r:.80} is not waiting for a choice any more: show d again.")
-        choices = {**self._choices, name: picked}
-
-        def resolve() -> None:
-            self._deployment.resolve(choices=choices)
-            self._choices = choices
-
-        return self._then(resolve)
+        return self._then(lambda: self._deployment.resolve(choices={name: picked}))
 
     def enable(self, item_id: str, on: bool) -> "DeploymentState | Awaitable[DeploymentState]":
         def change() -> None:
@@ -229,10 +272,23 @@ class _Actions:
         return deployment_state(self._deployment)
 
     def script(self, target: str) -> "ScriptState | Awaitable[ScriptState]":
-        return beside(lambda: script_state(self._deployment.script(target)))
+        def make() -> ScriptState:
+            script = self._deployment.script(target)
+            self._script = _ScriptActions(script)
+            return script_state(script)
+
+        return beside(make)
+
+    def preview(self, target: str) -> "ScriptState | Awaitable[ScriptState]":
+        return self._made_script.preview(target)
 
     def save(self, target: str, folder: str) -> "str | Awaitable[str]":
-        return beside(lambda: str(self._deployment.save(Path(folder), target)))
+        return self._made_script.save(target, folder)
+
+    @property
+    def _made_script(self) -> "_ScriptActions":
+        assert self._script is not None, "what is on show was made"
+        return self._script
 
 
 def _choice(candidate: PackCandidate | ModelCandidate) -> Any:
@@ -254,20 +310,32 @@ def script_state(script: "Script") -> ScriptState:
     return ScriptState(script.target, script.files, script.main, script.tokens, script.notes)
 
 
-def script_panel(script: "Script", again: Callable[[str], "Script"]) -> ScriptPreview:
-    """The preview of a script; ``again`` makes the one for another target, of the same lock."""
-
-    def make(target: str) -> "ScriptState | Awaitable[ScriptState]":
-        return beside(lambda: script_state(again(target)))
-
-    def save(target: str, folder: str) -> "str | Awaitable[str]":
-        chosen = script if target == script.target else again(target)
-        return beside(lambda: str(chosen.save(Path(folder))))
-
+def script_panel(script: "Script") -> ScriptPreview:
+    """The preview of a script; other targets are only looked at until they are saved."""
+    actions = _ScriptActions(script)
     return shared_view(
         script,
-        lambda: ScriptPreview(script_state(script), targets=TARGET_TITLES, make=make, save=save),
+        lambda: ScriptPreview(
+            script_state(script), targets=TARGET_TITLES, make=actions.preview, save=actions.save
+        ),
     )
+
+
+class _ScriptActions:
+    """What a preview does: look at the same lock's script for other targets, and save one."""
+
+    def __init__(self, script: "Script") -> None:
+        self._made = script
+
+    def preview(self, target: str) -> "ScriptState | Awaitable[ScriptState]":
+        return beside(lambda: script_state(self._made.preview(target)))
+
+    def save(self, target: str, folder: str) -> "str | Awaitable[str]":
+        def write() -> str:
+            self._made = self._made.make(target)
+            return str(self._made.save(Path(folder)))
+
+        return beside(write)
 
 
 class _SyncSource:

@@ -7,7 +7,7 @@ from comfynb.deploy.service import ListPeople, SetActive, SetRole, WhoAmI
 from comfynb.errors import NotFound
 from comfynb.models import Role, User
 from comfynb.widgets.tables import StaticTable
-from comfynb.workbench.deploy.showing import Shown, day
+from comfynb.workbench.deploy.showing import Shown, day, one_of
 
 if TYPE_CHECKING:
     from comfynb.workbench.deploy.session import DeploySession
@@ -37,9 +37,9 @@ class People(Shown):
         Raises:
             NotAllowed: you are none.
             NotFound: nobody has this address.
-            UsageError: there would be no ADMIN left.
+            UsageError: there is no such role, or there would be no ADMIN left.
         """
-        return self._session.run(SetRole(userId=self[email].id, role=Role(role)))
+        return self._session.run(SetRole(userId=self[email].id, role=one_of(Role, role, "role")))
 
     def deactivate(self, email: str) -> User:
         """Keep somebody out of this store; what is theirs stays. For an ADMIN."""

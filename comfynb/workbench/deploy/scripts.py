@@ -15,9 +15,17 @@ __all__ = ["Script"]
 class Script:
     """The files of one target; ``script.text`` is the one that is run, ``save`` writes them all."""
 
-    def __init__(self, rendered: Any, lock: Lock, again: "Callable[[str], Script]") -> None:
+    def __init__(
+        self,
+        rendered: Any,
+        lock: Lock,
+        *,
+        preview: "Callable[[str], Script]",
+        make: "Callable[[str], Script]",
+    ) -> None:
         self._rendered = rendered
-        self._again = again
+        self._preview = preview
+        self._make = make
         self.lock = lock
         """What it installs."""
 
@@ -51,6 +59,14 @@ class Script:
         """What you should know, a sentence each."""
         return tuple(self._rendered.notes)
 
+    def preview(self, target: str) -> "Script":
+        """That of the same lock for another target, to look at; see ``Deployment.preview``."""
+        return self._preview(target)
+
+    def make(self, target: str) -> "Script":
+        """That of the same lock for another target, which counts as made."""
+        return self if target == self.target else self._make(target)
+
     def save(self, folder: str | Path) -> Path:
         """Write the files into a folder, made if it is not there; returns the main file's path.
 
@@ -80,5 +96,5 @@ class Script:
         return "\n".join([f"<Script {self._line()}>", *self.notes])
 
     def _repr_mimebundle_(self, **_: Any) -> Mapping[str, Any]:
-        panel = script_panel(self, self._again)
+        panel = script_panel(self)
         return mimebundle(panel, repr(self), panel.static_html())

@@ -1,7 +1,9 @@
 """What the handles of one Workbench share: the person, the service, and the way out."""
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +16,7 @@ from comfynb.deploy.net.validation import UrlChecks
 from comfynb.deploy.people import Person, current_user
 from comfynb.deploy.resolve import BackendFacts, Resolution, resolve
 from comfynb.deploy.scripts import render
-from comfynb.deploy.service import Command, DeployService, Parts
+from comfynb.deploy.service import Access, Command, DeployService, Parts
 from comfynb.deploy.service.contents import DeploymentContents
 from comfynb.deploy.sync import (
     BackendContents,
@@ -28,7 +30,9 @@ from comfynb.deploy.sync import (
 from comfynb.deploy.tokens import TokenVault
 from comfynb.engine.host import Doing, run_blocking
 from comfynb.models import Lock
+from comfynb.workbench.deploy.following import Followers
 from comfynb.workbench.deploy.report import Report
+from comfynb.workbench.deploy.resolving import Needed
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
@@ -53,6 +57,10 @@ class DeploySession:
         """How locks are made: which git, uv, services and release of ComfyUI."""
         self.reports: dict[str, Report] = {}
         """What the last attempt to lock a deployment found, by its id."""
+        self.needed: dict[str, Needed] = {}
+        """What the workflow of a deployment needed when it was last resolved here, by its id."""
+        self.followers = Followers()
+        """What shows a deployment, and is told when it has changed."""
         self.sources: Mapping[str, Any] = {
             "manager": ManagerLists,
             "registry": RegistryNodes,
@@ -67,6 +75,7 @@ class DeploySession:
         self._service: DeployService | None = None
         self._vault: TokenVault | None = None
         self._fetcher: Fetcher | None = None
+        self._opening = asyncio.Lock()
         self._runner: SyncRunner | None = None
         self._filled = False
 
@@ -90,13 +99,16 @@ class DeploySession:
                 vault=self._vault,
                 syncs=self.runner,
                 sources=self.sources,
+                fetcher=self.own_fetcher,
             )
             self._service = DeployService(store, person, parts)
         return self._service
 
     def run(self, command: Command[R]) -> R:
         """Carry out a command that needs nothing but the store, and wait for it."""
-        return run_blocking(self.service.run(command))
+        made = run_blocking(self.service.run(command))
+        self._told(command)
+        return made
 
     def do(self, command: Command[R], name: str) -> Doing[R]:
         """Begin a command that takes its time; ``await`` it or ``.wait()``.
@@ -104,7 +116,19 @@ class DeploySession:
         Whether it is allowed is asked at once, so that a refusal shows in the cell that asked.
         """
         run_blocking(self.service.check(command))
-        return self.workbench.host.do(self.service.run(command), name)
+
+        async def work() -> R:
+            try:
+                return await self.service.run(command)
+            finally:
+                # A lock that could not be made has left a report.
+                self._told(command)
+
+        return self.workbench.host.do(work(), name)
+
+    def _told(self, command: Command[Any]) -> None:
+        if command.permission.access is Access.CHANGE:
+            self.followers.tell(command.deploymentId)  # type: ignore[attr-defined]
 
     def resolve(
         self,
@@ -116,7 +140,7 @@ class DeploySession:
         """Say what a workflow needs, by the catalogue and by the backends whose nodes are known."""
         self.fill()
         backends = [
-            BackendFacts(live.name, info) for live, info in self.workbench.known_object_infos()
+            BackendFacts(live.name, info) for live, info in self.workbench.node_classes.known()
         ]
         return run_blocking(
             resolve(workflow, self.rows, backends=backends, comfyui=comfyui, choices=choices)
@@ -126,18 +150,29 @@ class DeploySession:
 
     async def fetcher(self) -> Fetcher:
         """The way out; closed with the Workbench."""
-        if self._fetcher is None:
-            assert self._vault is not None, "the service is made first"
-            allowed = os.environ.get("COMFYNB_ALLOW", "").replace(",", " ").split()
-            vault = await self._vault.refresh()
-            fetcher = Fetcher(policy=NetPolicy(frozenset(allowed)), secrets=vault.secret_for)
-            self._fetcher = await fetcher.__aenter__()
-        return self._fetcher
+        # Two that come at once must not open two, of which one would stay open.
+        async with self._opening:
+            if self._fetcher is None:
+                self._fetcher = await (await self._new_fetcher()).__aenter__()
+            return self._fetcher
+
+    async def _new_fetcher(self) -> Fetcher:
+        assert self._vault is not None, "the service is made first"
+        allowed = os.environ.get("COMFYNB_ALLOW", "").replace(",", " ").split()
+        vault = await self._vault.refresh()
+        return Fetcher(policy=NetPolicy(frozenset(allowed)), secrets=vault.secret_for)
+
+    @contextlib.asynccontextmanager
+    async def own_fetcher(self) -> AsyncIterator[Fetcher]:
+        """A way out for one command, on whatever loop it runs."""
+        async with await self._new_fetcher() as fetcher:
+            yield fetcher
 
     async def runner(self) -> SyncRunner:
         """What runs syncs."""
+        fetcher = await self.fetcher()
         if self._runner is None:
-            self._runner = SyncRunner(self.workbench.store, await self.fetcher())
+            self._runner = SyncRunner(self.workbench.store, fetcher)
         return self._runner
 
     async def _lock(

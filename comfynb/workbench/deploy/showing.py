@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from enum import Enum
+from typing import Any, TypeVar
 
+from comfynb.errors import UsageError
 from comfynb.widgets import mimebundle
 from comfynb.widgets.composite import Composite
 from comfynb.widgets.tables import StaticTable
 
-__all__ = ["Shown", "day", "size"]
+__all__ = ["Shown", "day", "one_of", "size"]
+
+E = TypeVar("E", bound=Enum)
 
 
 class Shown:
@@ -39,6 +43,15 @@ class Shown:
         if panel is None:
             return {"text/plain": repr(self), "text/html": self._repr_html_()}
         return mimebundle(panel, repr(self), panel.static_html())
+
+
+def one_of(kind: type[E], word: E | str, what: str) -> E:
+    """Read a word, whatever its case; raises UsageError, which tells those that there are."""
+    try:
+        return kind(word.upper() if isinstance(word, str) else word)
+    except ValueError:
+        known = ", ".join(str(one.value) for one in kind)
+        raise UsageError(f"There is no {what} {word!r:.40}: {known}.") from None
 
 
 def size(number: int | None) -> str:

@@ -158,6 +158,14 @@ async def test_beside_newer_core_classes_an_owner_is_only_proposed(full: Catalog
     assert all(c.is_core for c in chosen.classes)
 
 
+async def test_a_pack_is_chosen_by_its_url_too(full: Catalogue) -> None:
+    url = "https://github.com/Beta/beta.git"
+    found = one(await resolve(workflow("Shared"), full, choices={"Shared": url}))
+    assert (found.by, found.pack and found.pack.name) == ("chosen", "beta")
+    with pytest.raises(UsageError, match=r"no node pack at 'https://github.com/x/y' to take 'Shar"):
+        await resolve(workflow("Shared"), full, choices={"Shared": "https://github.com/x/y"})
+
+
 async def test_a_choice_of_another_kind_is_refused(full: Catalogue) -> None:
     pick = one(await resolve(workflow("Only"), full)).pack
     assert pick is not None

@@ -159,6 +159,7 @@ class World:
     TABLES = (
         *("users", "api_tokens", "custom_nodes", "models", "deployments", "deployment_nodes"),
         *("deployment_models", "system_packages", "locks", "deployment_usage"),
+        "deployment_workflows",
         *("model_download_stats", "sync_jobs", "url_validations", "node_facts"),
         *("model_versions", "node_versions"),
     )

@@ -12,16 +12,19 @@ from comfynb.deploy.service import (
     DeactivateModel,
     DeactivateNode,
     DeleteDeployment,
+    ExportBundle,
     FillDeployment,
     GenerateScript,
     ListDeployments,
     ListLocks,
     MakeLock,
     MakeTemplate,
+    PreviewScript,
     PublishDeployment,
     ReadDeployment,
     ReadDownloads,
     ReadUsage,
+    ReadWorkflow,
     RecordDownloads,
     RemoveNode,
     SetEnvironment,
@@ -33,6 +36,7 @@ from comfynb.models import (
     Deployment,
     DeploymentNode,
     DeploymentUsage,
+    DeploymentWorkflow,
     LockRecord,
     ModelDownloadStats,
     SystemPackage,
@@ -223,6 +227,31 @@ async def test_filling_is_all_or_nothing(world):
     assert await world.snapshot() == before
 
 
+async def test_a_workflow_is_kept_for_its_owner_alone(world):
+    user, other, admin = (world.service(name) for name in ("USER", "other", "ADMIN"))
+    made_from = {"name": "faces", "apiJson": {"1": {"class_type": "A"}}, "choices": {"A": "b"}}
+    assert await user.run(ReadWorkflow(deploymentId="USER-public")) is None
+    for name in ("portraits", "faces"):
+        fill = FillDeployment(deploymentId="USER-public", workflow={**made_from, "name": name})
+        await user.run(fill)
+    await user.run(FillDeployment(deploymentId="USER-public"))
+    row = await user.run(ReadWorkflow(deploymentId="USER-public"))
+    assert (row.name, row.apiJson, row.choices) == tuple(made_from.values())
+    assert await admin.run(ReadWorkflow(deploymentId="USER-public")) == row
+    # Who sees the deployment does not see what was typed into the workflow.
+    assert await other.run(ReadWorkflow(deploymentId="USER-public")) is None
+    for who, known in ((user, True), (other, False)):
+        clone = await who.run(CloneDeployment(deploymentId="USER-public"))
+        copied = await who.run(ReadWorkflow(deploymentId=clone.id))
+        assert (copied is not None) is known
+    assert (
+        "class_type"
+        not in (await user.run(ExportBundle(deploymentId="USER-public"))).model_dump_json()
+    )
+    await user.run(DeleteDeployment(deploymentId="USER-public"))
+    assert await world.store.count(DeploymentWorkflow, {"deploymentId": "USER-public"}) == 0
+
+
 async def test_a_script_is_counted_and_remembered_by_its_owner_only(world):
     made = await world.service("USER").run(
         GenerateScript(deploymentId="other-public", target="bash")
@@ -236,6 +265,12 @@ async def test_a_script_is_counted_and_remembered_by_its_owner_only(world):
     assert own.lastGenerated is not None
     usage = await world.service("USER").run(ReadUsage(deploymentId="other-public"))
     assert (usage.total, usage.by_target) == (2, {"bash": 1, "docker": 1})
+    looked = await world.service("other").run(
+        PreviewScript(deploymentId="other-public", target="runpod")
+    )
+    assert (looked.rendered.files["start.sh"], looked.usage) == ("# runpod other-public", None)
+    assert await world.service("USER").run(ReadUsage(deploymentId="other-public")) == usage
+    assert (await world.store.get(Deployment, "other-public")).scriptType == "docker"
     for row in usage.newest:
         assert (row.userAgent, row.ipAddress) == ("test/1", None), "no address is kept"
 

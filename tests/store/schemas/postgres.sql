@@ -31,6 +31,7 @@ CREATE UNIQUE INDEX custom_nodes_pkey ON public.custom_nodes USING btree (id)
 CREATE UNIQUE INDEX deployment_models_pkey ON public.deployment_models USING btree (deployment_id, model_id)
 CREATE UNIQUE INDEX deployment_nodes_pkey ON public.deployment_nodes USING btree (deployment_id, custom_node_id)
 CREATE UNIQUE INDEX deployment_usage_pkey ON public.deployment_usage USING btree (id)
+CREATE UNIQUE INDEX deployment_workflows_pkey ON public.deployment_workflows USING btree (deployment_id)
 CREATE UNIQUE INDEX deployments_pkey ON public.deployments USING btree (id)
 CREATE UNIQUE INDEX job_events_pkey ON public.job_events USING btree (id)
 CREATE UNIQUE INDEX jobs_pkey ON public.jobs USING btree (id)
@@ -171,6 +172,14 @@ deployment_usage.ip_address text
 deployment_usage.script_type text not null
 deployment_usage.user_agent text
 deployment_usage: PRIMARY KEY (id)
+deployment_workflows.api_json text not null
+deployment_workflows.choices text not null
+deployment_workflows.deployment_id text not null
+deployment_workflows.name text not null
+deployment_workflows.updated_at timestamp with time zone not null
+deployment_workflows.workflow_json text not null
+deployment_workflows: FOREIGN KEY (deployment_id) REFERENCES deployments(id) ON DELETE CASCADE
+deployment_workflows: PRIMARY KEY (deployment_id)
 deployments.created_at timestamp with time zone not null
 deployments.custom_settings text not null
 deployments.description text
@@ -780,6 +789,7 @@ workflow_usage.workflow text
 workflow_usage.workflow_id text
 workflow_versions.api_json text not null
 workflow_versions.created_at timestamp with time zone not null
+workflow_versions.exposed_parameters text
 workflow_versions.id text not null
 workflow_versions.version bigint not null
 workflow_versions.workflow_id text not null

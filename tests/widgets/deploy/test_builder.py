@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -7,6 +8,7 @@ import pytest
 from comfynb.errors import InvalidValue, UsageError
 from comfynb.models import PackageType
 from comfynb.widgets.deploy import DeploymentBuilder, DeploymentState, ReportState, ScriptState
+from comfynb.widgets.live import _tasks
 from comfynb.widgets.markup import one_line
 
 
@@ -48,6 +50,10 @@ class Actions:
     def script(self, target: str) -> ScriptState:
         self._do("script", target)
         return ScriptState(target, {"run.sh": f"echo {target}\n", "b.txt": "b"}, "run.sh")
+
+    def preview(self, target: str) -> ScriptState:
+        self._do("preview", target)
+        return ScriptState(target, {"run.sh": f"echo {target}\n"}, "run.sh")
 
     def save(self, target: str, folder: str) -> str:
         self._do("save", target, folder)
@@ -116,6 +122,49 @@ def test_packages_variables_and_settings(builder: Any, actions: Actions) -> None
     assert "No such Python." in builder._message.value
 
 
+def test_what_is_being_typed_or_chosen_outlasts_changes_elsewhere(
+    builder: Any, actions: Actions, make: Any
+) -> None:
+    builder._environment._text.value = "A=1"
+    blur = builder._needs._asked[0]
+    blur._list.value = 1
+    builder.show(replace(actions.state, locked=make.lock()))
+    assert builder._environment._text.value == "A=1"
+    assert builder._needs._asked[0] is blur
+    assert blur._list.value == 1
+    contents = make.contents(environmentVars={"B": "2"})
+    builder.show(replace(actions.state, contents=contents, resolution=make.resolution()))
+    assert builder._environment._text.value == "B=2", "somebody else has set them"
+    assert builder._needs._asked[0] is not blur
+
+
+async def test_a_change_elsewhere_does_not_let_a_button_be_pressed_twice(
+    actions: Actions, make: Any
+) -> None:
+    gate = asyncio.Event()
+    given = replace(actions.state, locked=make.lock())
+
+    async def lock(_: bool) -> DeploymentState:
+        await gate.wait()
+        return given
+
+    async def script(target: str) -> ScriptState:
+        await gate.wait()
+        return ScriptState(target, {"run.sh": ""}, "run.sh")
+
+    actions.lock, actions.script = lock, script  # type: ignore[assignment, method-assign]
+    builder: Any = DeploymentBuilder(given, actions)
+    builder._lock.click()
+    builder._generate.click()
+    builder.show(replace(given))
+    assert builder._lock.disabled
+    assert builder._generate.disabled
+    gate.set()
+    await asyncio.gather(*_tasks)
+    assert not builder._lock.disabled
+    assert not builder._generate.disabled
+
+
 def test_values_of_several_lines_are_not_broken_up(make: Any, state: Any) -> None:
     told = state(contents=make.contents(environmentVars={"A": "one\ntwo"}))
     builder: Any = DeploymentBuilder(told, Actions(told))
@@ -139,7 +188,7 @@ def test_a_lock_then_a_script(builder: Any, actions: Actions, make: Any) -> None
     script._file.value = "b.txt"
     assert (script._text.name, script._text.text) == ("b.txt", "b")
     script._target.value = "runpod"
-    assert actions.asked[-1] == ("script", "runpod")
+    assert actions.asked[-1] == ("preview", "runpod"), "what is looked at is not made"
     script._folder.value = "out"
     script._write.click()
     assert actions.asked[-1] == ("save", "runpod", "out")
