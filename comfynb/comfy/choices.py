@@ -34,15 +34,24 @@ def own_spelling(value: object, choices: Iterable[object]) -> object:
 
     A choice is never None: ComfyUI offers texts and numbers.
     """
-    other: object = None
+    known = choices if isinstance(choices, Sequence) else tuple(choices)
+    # 1, 1.0 and True are one to Python's ==; to a server they are three choices.
+    if value in known:
+        for choice in known:
+            if type(choice) is type(value) and choice == value:
+                return choice
+    if not isinstance(value, str) or not _separated(value):
+        return None
     key = _key(value)
-    for choice in choices:
-        # 1, 1.0 and True are one to Python's ==; to a server they are three choices.
-        if type(choice) is type(value) and choice == value:
-            return choice
-        if other is None and _key(choice) == key:
-            other = choice
-    return other
+    # Thousands of files may be listed, and most names are shorter or longer.
+    return next(
+        (c for c in known if isinstance(c, str) and len(c) == len(value) and _key(c) == key), None
+    )
+
+
+def _separated(text: str) -> bool:
+    """Whether it is a path in which machines may differ."""
+    return "/" in text or "\\" in text
 
 
 def merge_choices(lists: Mapping[str, Sequence[object]]) -> list[Offer]:
@@ -128,7 +137,7 @@ def respell(prompt: Mapping[str, Any], object_info: Mapping[str, Any]) -> dict[s
             continue
         changed: dict[str, Any] = {}
         for name, value in inputs.items():
-            if not isinstance(value, str) or ("/" not in value and "\\" not in value):
+            if not isinstance(value, str) or not _separated(value):
                 continue
             node_class = info.node(str(node.get("class_type")))
             spec = declared_input(node_class, inputs, name) if node_class is not None else None

@@ -25,7 +25,7 @@ from comfynb.errors import (
 from comfynb.models import BackendConfig, BackendStatus, utcnow
 from comfynb.store import Journal
 
-__all__ = ["LiveBackend", "Office"]
+__all__ = ["Clerk", "LiveBackend", "Office"]
 
 MEBIBYTE: Final = 1024 * 1024
 IDLE_CHECK: Final = 5.0
@@ -35,16 +35,29 @@ LAST_RETRY: Final = 10.0
 
 
 class Office(Protocol):
-    """What a backend tells the engine."""
+    """What a backend tells about itself."""
 
     def changed(self, backend: "LiveBackend") -> None:
         """Its health or load is another one: somebody may look, and waiting tasks may go to it."""
+
+    def save_object_info(self, backend_id: str, object_info: dict[str, Any]) -> None:
+        """Its node classes changed."""
+
+    def report(self, error: BaseException) -> None:
+        """An error that nobody waits for."""
+
+
+class Clerk(Protocol):
+    """What a backend tells about our prompts there."""
 
     def freed(self, flight: Flight, seconds: float | None) -> None:
         """A prompt of ours has left the backend, after ``seconds`` if it ended well there."""
 
     def began(self, flight: Flight, at: datetime) -> None:
         """A prompt of ours is written down and about to be sent there."""
+
+    def refused(self, flight: Flight) -> None:
+        """The store did not take a prompt of ours: its node has ended, or its job is not ours."""
 
     def ran(self, flight: Flight) -> None:
         """The server runs a prompt of ours now."""
@@ -54,12 +67,6 @@ class Office(Protocol):
 
     async def settle(self, backend: "LiveBackend", flight: Flight, outcome: Outcome) -> None:
         """A prompt of ours ended there, one way or another."""
-
-    def save_object_info(self, backend_id: str, object_info: dict[str, Any]) -> None:
-        """Its node classes changed."""
-
-    def report(self, error: BaseException) -> None:
-        """An error that nobody waits for."""
 
 
 class LiveBackend:
@@ -71,10 +78,12 @@ class LiveBackend:
         credentials: Credentials | None,
         *,
         office: Office,
+        clerk: Clerk,
         journal: Journal,
         folder: OutputFolder,
         client_id: str | None = None,
         object_info: dict[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.config = config
         self.credentials = credentials
@@ -82,13 +91,15 @@ class LiveBackend:
         self.status = BackendStatus(backend_id=config.id, online=False, last_seen=config.created_at)
         self.seen = False
         self.error: str | None = None
-        self.offline_since: float | None = time.monotonic()
+        self._clock = clock
+        self.offline_since: float | None = clock()
         self.object_info = object_info
         self.client = ComfyClient(
             config.base_url, name=config.name, auth=credentials, client_id=client_id
         )
         self.courier = Courier(self.client, self, journal, folder)
         self._office = office
+        self._clerk = clerk
         self._look_now = asyncio.Event()
         self._checked = asyncio.Event()
         self._reconnect = asyncio.Event()
@@ -96,6 +107,7 @@ class LiveBackend:
         self._asking_object_info = asyncio.Lock()
         self._depth = Depth()
         self._judged: dict[Requirements, str | None] = {}
+        self._parsed: tuple[dict[str, Any] | None, ObjectInfo | None] = (None, None)
         self.guard = Guard()
         """Whether it is set aside because it keeps failing."""
         self.refused_connections = False
@@ -184,15 +196,15 @@ class LiveBackend:
             return f"it has no more than {requirements.vram_above} MB of VRAM, which is too little"
         if requirements not in self._judged:
             # Twenty thousand points of a sweep ask the same question.
-            self._judged[requirements] = self._lacks(self.object_info, requirements)
+            self._judged[requirements] = self._lacks(requirements)
         return self._judged[requirements]
 
-    @staticmethod
-    def _lacks(object_info: dict[str, Any], requirements: Requirements) -> str | None:
-        missing = requirements.node_classes - object_info.keys()
+    def _lacks(self, requirements: Requirements) -> str | None:
+        known = self.node_classes
+        assert known is not None
+        missing = requirements.node_classes - known.keys()
         if missing:
             return f"it has no node class {', '.join(sorted(missing))}"
-        known = ObjectInfo(object_info)
         for node_class, name, value in sorted(requirements.choices):
             node = known.node(node_class)
             spec = node.inputs.get(name) if node is not None else None
@@ -203,6 +215,17 @@ class LiveBackend:
         return None
 
     # As its courier sees it -------------------------------------------------------------------
+
+    @property
+    def node_classes(self) -> ObjectInfo | None:
+        """``object_info`` with all that was parsed of it; None if it is not known."""
+        if self.object_info is None:
+            return None
+        raw, parsed = self._parsed
+        if parsed is None or raw is not self.object_info:
+            parsed = ObjectInfo(self.object_info)
+            self._parsed = (self.object_info, parsed)
+        return parsed
 
     @property
     def concurrency(self) -> int:
@@ -243,24 +266,28 @@ class LiveBackend:
             self._depth.took(seconds)
         if self.witness is not None:
             self.witness(flight)
-        self._office.freed(flight, seconds)
+        self._clerk.freed(flight, seconds)
         self._office.changed(self)
 
     async def settle(self, flight: Flight, outcome: Outcome) -> None:
         """A prompt of ours ended here."""
-        await self._office.settle(self, flight, outcome)
+        await self._clerk.settle(self, flight, outcome)
 
     def began(self, flight: Flight, at: datetime) -> None:
         """A prompt of ours is written down and about to be sent here."""
-        self._office.began(flight, at)
+        self._clerk.began(flight, at)
+
+    def refused(self, flight: Flight) -> None:
+        """The store did not take a prompt of ours."""
+        self._clerk.refused(flight)
 
     def ran(self, flight: Flight) -> None:
         """The server runs a prompt of ours now."""
-        self._office.ran(flight)
+        self._clerk.ran(flight)
 
     def note(self, flight: Flight, kind: str, message: str) -> None:
         """Something happened to a prompt that people may want to know later."""
-        self._office.note(flight, kind, message)
+        self._clerk.note(flight, kind, message)
 
     def report(self, error: BaseException) -> None:
         """An error that nobody waits for."""
@@ -307,7 +334,7 @@ class LiveBackend:
 
     def _wait_for_probe(self) -> None:
         self.status.online = False
-        self.offline_since = time.monotonic()
+        self.offline_since = self._clock()
 
     async def _keep_checking(self) -> None:
         retry = FIRST_RETRY
@@ -357,7 +384,7 @@ class LiveBackend:
 
     def _went_offline(self, error: BackendError) -> None:
         if self.online or self.offline_since is None:
-            self.offline_since = time.monotonic()
+            self.offline_since = self._clock()
         self.error = str(error)
         self.refused_connections = isinstance(error, BackendUnreachable) and error.refused
         self.seen = self.seen or isinstance(error, NotComfyUI | AuthenticationRequired)

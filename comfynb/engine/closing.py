@@ -15,6 +15,7 @@ from comfynb.engine.outputs import describe
 from comfynb.engine.tasks import Flight
 from comfynb.models import JobStatus, PromptStatus, utcnow
 from comfynb.store import Journal
+from comfynb.store.pending import settled
 
 __all__ = ["Closer", "Ending", "conclude"]
 
@@ -121,7 +122,7 @@ class Closer:
         # All are in the writer's queue by now, in this order: usually one commit carries them.
         for live in moved.values():
             self._went_on(live)
-        for failure in await asyncio.gather(*writes, return_exceptions=True):
+        for failure in await settled(writes):
             if isinstance(failure, BaseException):
                 self._report(failure)
         for live in over:

@@ -4,13 +4,13 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from comfynb.errors import UsageError
 
-__all__ = ["Pending"]
+__all__ = ["Pending", "settled"]
 
 T = TypeVar("T")
 
@@ -143,6 +143,20 @@ class Pending(Generic[T]):
         error = future.exception()
         if error is not None:
             _log.error("%s failed and nobody looked: %s", self._what, error)
+
+
+async def settled(pendings: Iterable[Awaitable[T]]) -> list[T | BaseException]:
+    """Wait for all that were submitted; each one's value, or what went wrong.
+
+    What is committed together costs one wake-up, not a task for each as with asyncio.gather().
+    """
+    found: list[T | BaseException] = []
+    for each in list(pendings):
+        try:
+            found.append(await each)
+        except Exception as error:  # noqa: BLE001 - handed to the caller
+            found.append(error)
+    return found
 
 
 def enter_store_thread() -> None:

@@ -8,10 +8,12 @@ graph delivers to.
 """
 
 import itertools
+import socket
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -123,6 +125,8 @@ class Rig:
         """Both backends as if never seen, so that no row depends on those before it."""
         for backend in list(self.wb.backends):
             self.wb.backends.remove(backend.name).wait(LIMIT)
+        # One that was dead or restarted in the row before may need a moment to listen again.
+        listens(self.small.url)
         self.wb.backends.add(self.small.url, name="small")
         self.wb.backends.add(self.large.url, name="large")
         self.wb.check_backends().wait(LIMIT)
@@ -170,6 +174,20 @@ class OneSweep(Rig):
         assert begun.counts == {"completed": len(begun)}
         assert begun.status.value == "completed"
         return [begun.job(index) for index in range(len(begun))]
+
+
+def listens(url):
+    """Return when somebody takes connections there."""
+    place = urlsplit(url)
+    deadline = time.monotonic() + LIMIT
+    while True:
+        try:
+            socket.create_connection((place.hostname, place.port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, f"nobody listens at {url}"
+            time.sleep(0.02)  # a port tells nobody when it is opened
+        else:
+            return
 
 
 RIGS = {"run": OneRun, "graph": OneGraph, "sweep": OneSweep}

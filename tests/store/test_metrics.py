@@ -14,8 +14,16 @@ from hypothesis import strategies as st
 from comfynb.errors import StoreError, UsageError
 from comfynb.models import JobStatus
 from comfynb.store import Store
-from comfynb.store import metrics as subject
-from comfynb.store.metrics import FIELDS, Keeping, MetricsJournal, NodeSpan, Reading, floor_time
+from comfynb.store.metrics import (
+    FIELDS,
+    Keeping,
+    MetricsJournal,
+    NodeSpan,
+    Reading,
+    floor_time,
+    upkeep,
+    windows,
+)
 
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FOREVER = Keeping(*[timedelta(days=3600)] * 3)
@@ -164,7 +172,7 @@ def test_a_step_that_fails_is_done_as_if_never_begun(
         raise StoreError("killed here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(subject, "_expire", broken)
+        patch.setattr(upkeep, "_expire", broken)
         with pytest.raises(StoreError, match="killed here"):
             journal.keep(after(120), after(120), FOREVER).result(30)
     assert summed(store, "metrics_10s") == []
@@ -404,7 +412,7 @@ def test_levels_follow_one_another_without_holes(
         )
     ).result(30)
     begin, end = after(start), after(start + length)
-    found = store.read(lambda view: MetricsJournal.windows(view, begin, end, width)).result(30)
+    found = store.read(lambda view: windows(view, begin, end, width)).result(30)
     store.transact(
         lambda tx: tx.execute("update metrics_state set from_10s = null, raw_from = null")
     ).result(30)

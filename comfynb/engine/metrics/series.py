@@ -10,7 +10,7 @@ import numpy as np
 
 from comfynb.errors import InvalidValue
 from comfynb.store import View
-from comfynb.store.metrics import MetricsJournal, Window
+from comfynb.store.metrics import Window, series_sql, windows
 from comfynb.store.table import optional
 
 __all__ = ["MAX_POINTS", "Line", "Series", "read_series"]
@@ -122,13 +122,11 @@ def read_series(
     width = (end - start).total_seconds() / max(1, (points - _SPARE) // 2 - 1)
     # The same buckets while a window slides, or its lines would flicker.
     origin = start.timestamp() // width * width
-    windows = tuple(MetricsJournal.windows(view, start, end, width))
+    parts_of_time = tuple(windows(view, start, end, width))
     chosen = list(backends or ())
     parts: dict[str, list[Array]] = {}
-    for window in windows:
-        sql = MetricsJournal.series_sql(
-            window.step, fields, backends=len(chosen), gpu=gpu is not None
-        )
+    for window in parts_of_time:
+        sql = series_sql(window.step, fields, backends=len(chosen), gpu=gpu is not None)
         asked = [origin, width, window.start, window.end, *chosen]
         columns = view.columns(sql, asked if gpu is None else [*asked, gpu])
         for backend_id, part in _by_backend(columns):
@@ -138,7 +136,7 @@ def read_series(
         # One window follows the other, and so do their rows.
         whole = found[0] if len(found) == 1 else np.concatenate(found, axis=1)
         lines += _lines(whole, backend_id, names.get(backend_id, backend_id), fields, gpu, width)
-    return Series(start, end, width, windows, tuple(lines))
+    return Series(start, end, width, parts_of_time, tuple(lines))
 
 
 def _by_backend(columns: Sequence[Any]) -> Iterator[tuple[str, Array]]:

@@ -1,0 +1,7 @@
+"""Prompts on their way to one backend and back."""
+
+from comfynb.engine.courier.courier import Courier
+from comfynb.engine.courier.home import Home
+from comfynb.engine.courier.outcome import Outcome
+
+__all__ = ["Courier", "Home", "Outcome"]
