@@ -14,7 +14,8 @@ import ssl
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
         if "stall" in how:
             self.server.stalled.set()
+            os.eventfd_write(self.server.stalling, 1)
             self.server.go_on.wait(60)
         if "stall" in how or "cut" in how:
             self.close_connection = True
@@ -228,6 +230,8 @@ class Hosts(socketserver.ThreadingMixIn, http.server.HTTPServer):
         self.files: dict[str, Served] = {}
         self.asked: list[Asked] = []
         self.stalled = threading.Event()
+        self.stalling = os.eventfd(0, os.EFD_NONBLOCK)
+        """The same for those who wait for several things."""
         self.go_on = threading.Event()
 
     def get_request(self) -> Any:
@@ -276,6 +280,7 @@ def hosts(certificate):
     server.shutdown()
     thread.join()
     server.server_close()
+    os.close(server.stalling)
 
 
 # Repositories ---------------------------------------------------------------------------------
@@ -369,16 +374,30 @@ def repositories(tmp_path_factory):
 # A machine ------------------------------------------------------------------------------------
 
 STUB = """\
-#!/bin/bash
 # Tells of the call, and waits to be killed if it is the one.
-{{ printf '%s' {name}; printf ' %q' "$@"; printf '\\n'; }} >>"$STUBS/calls"
-env >>"$STUBS/environments"
-if [[ -n ${{KILL_AT:-}} && $(wc -l <"$STUBS/calls") == "$KILL_AT" ]]; then
-  echo now >"$STUBS/now"
-  exec /bin/sleep 300
+printf -v words ' %q' "$@"
+printf '%s\\n' "{name}$words" >>"$STUBS/calls"
+{more}
+if [[ -n ${{KILL_AT:-}} ]]; then
+  mapfile -t calls <"$STUBS/calls"
+  if ((${{#calls[@]}} == KILL_AT)); then
+    echo now >"$STUBS/now"
+    exec /bin/sleep 300
+  fi
 fi
 exec {real} "$@"
 """
+
+
+@dataclass
+class Step:
+    """A program that installs: a whole script, or one RUN of a Dockerfile upon a layer."""
+
+    command: list[object]
+    environment: dict[str, str] = field(default_factory=dict)
+    layer: bool = False
+    secrets: tuple[str, ...] = ()
+    """Names of tokens that are mounted for it."""
 
 
 @dataclass
@@ -396,6 +415,9 @@ class Machine:
         self.folder, self.hosts, self.repositories = folder, hosts, repositories
         self.home, self.programs = folder / "home", folder / "programs"
         self.workspace, self.stubs = folder / "workspace", folder / "stubs"
+        self.watched: dict[str, Path] = {}
+        self.within: list[str] = []
+        """A command that runs what is started, such as one that sets limits."""
         for each in (self.home, self.programs, self.stubs):
             each.mkdir(parents=True)
         # All hosts are this one; the script does not know.
@@ -430,12 +452,22 @@ class Machine:
         path.write_text(f"#!/bin/bash\n{body}")
         path.chmod(0o755)
 
-    def watch(self, *names: str) -> None:
-        """Write down every call of these programs; see ``calls``."""
+    def watch(self, *names: str, environments: bool = False) -> None:
+        """Write down every call of these programs (see ``calls``), and what they inherit."""
+        more = 'env >>"$STUBS/environments"' if environments else ""
         for name in names:
             real = Path(shutil.which(name, path=self.environment["PATH"]) or "").resolve()
             assert self.programs not in real.parents, f"{name} is a stub already"
-            self.stub(name, STUB.format(name=name, real=real).removeprefix("#!/bin/bash\n"))
+            self.stub(name, STUB.format(name=name, real=real, more=more))
+            self.watched[name] = real
+
+    def watch_no_more(self) -> None:
+        """Put the programs themselves where they were watched."""
+        for name, real in self.watched.items():
+            path = self.programs / name
+            path.unlink()
+            path.symlink_to(real)
+        self.watched.clear()
 
     @property
     def calls(self) -> list[str]:
@@ -459,7 +491,7 @@ class Machine:
         self.output = self.folder / "output"
         with self.output.open("w") as output:
             return subprocess.Popen(
-                list(map(str, command)),
+                [*self.within, *map(str, command)],
                 env={**self.environment, **environment},
                 cwd=self.home,
                 stdin=subprocess.DEVNULL,
@@ -480,46 +512,72 @@ class Machine:
             assert token not in said
         return Ended(code, said)
 
-    def run(self, lock: Lock, target: str = "bash", *options: str, **environment: str) -> Ended:
-        """Run the script of a target; a Dockerfile's steps one after another, as far as they go."""
-        rendered = render(lock, target)
-        main = self.write(rendered)
-        if target in {"docker", "compose"}:
-            return self.build(main.parent / "Dockerfile", **environment)
-        return self.execute("bash", main, *options, **environment)
-
-    def build(self, path: Path, **environment: str) -> Ended:
-        """Execute the heredoc RUNs of a Dockerfile, with its secrets as files."""
-        secrets = self.folder / "secrets"
-        shutil.rmtree(secrets, ignore_errors=True)
-        secrets.mkdir()
-        environment = {
-            # A build has no tokens in its environment.
-            **{name: value for name, value in environment.items() if name not in TOKENS},
-            **self.image(path),
-            "COMFYNB_SECRETS": str(secrets),
-        }
+    def run(
+        self, lock: Lock, target: str = "bash", *options: str, first: int = 0, **environment: str
+    ) -> Ended:
+        """Run the script of a target; a Dockerfile's steps in turn, as far as they go."""
         said = ""
+        for step in self.steps(lock, target, *options)[first:]:
+            with self.layer(step) as keep:
+                ended = self.execute(*step.command, **self.around(step, environment))
+                said += ended.said
+                if ended.code:
+                    return Ended(ended.code, said)
+                keep()
+        return Ended(0, said)
+
+    def steps(self, lock: Lock, target: str, *options: str) -> list[Step]:
+        """Write what a target is made of; returns what is to be run, in order."""
+        main = self.write(render(lock, target))
+        if target not in {"docker", "compose"}:
+            return [Step(["bash", main, *options])]
+        folder = main.parent
+        environment = self.image(folder / "Dockerfile")
+        found = []
         for number, (mounts, body) in enumerate(
             re.findall(
                 r"^RUN([^\n]*) <<'COMFYNB_STEP'\n(.*?)^COMFYNB_STEP$",
-                path.read_text(),
+                (folder / "Dockerfile").read_text(),
                 re.MULTILINE | re.DOTALL,
             )
         ):
-            for name, token in TOKENS.items():
-                secret = secrets / name.lower()
-                secret.unlink(missing_ok=True)
-                if f"id={name.lower()}," in mounts:
-                    secret.write_text(token)
-            step = path.parent / f"step-{number}"
-            step.write_text(body)
-            step.chmod(0o755)
-            ended = self.execute(step, **environment)
-            said += ended.said
-            if ended.code:
-                return Ended(ended.code, said)
-        return Ended(0, said)
+            path = folder / f"step-{number}"
+            path.write_text(body)
+            path.chmod(0o755)
+            secrets = [name for name in TOKENS if f"id={name.lower()}," in mounts]
+            found.append(Step([path], environment, layer=True, secrets=tuple(secrets)))
+        return found
+
+    def around(self, step: Step, environment: dict[str, str]) -> dict[str, str]:
+        """The environment of a step: a build has no tokens there, but in files."""
+        if not step.layer:
+            return environment
+        secrets = self.folder / "secrets"
+        shutil.rmtree(secrets, ignore_errors=True)
+        secrets.mkdir()
+        for name in step.secrets:
+            (secrets / name.lower()).write_text(TOKENS[name])
+        others = {name: value for name, value in environment.items() if name not in TOKENS}
+        return {**others, **step.environment, "COMFYNB_SECRETS": str(secrets)}
+
+    @contextmanager
+    def layer(self, step: Step) -> Iterator[Callable[[], object]]:
+        """What a RUN has written that did not end well is thrown away, all but its caches."""
+        if not step.layer:
+            yield lambda: None
+            return
+        before = self.folder / "before"
+        self.workspace.mkdir(exist_ok=True)
+        shutil.copytree(self.workspace, before, symlinks=True)
+        kept: list[bool] = []
+        try:
+            yield lambda: kept.append(True)
+        finally:
+            if kept:
+                shutil.rmtree(before)
+            else:
+                shutil.rmtree(self.workspace)
+                before.rename(self.workspace)
 
     def image(self, path: Path) -> dict[str, str]:
         """Write the files that a Dockerfile copies; returns the environment that finds them."""
@@ -534,40 +592,58 @@ class Machine:
         }
 
     def session(self, session: int) -> list[psutil.Process]:
-        """Everybody that a run has started, whichever group it is in."""
+        """Everybody that a run has started and that lives, whichever group it is in."""
         found = []
-        for process in psutil.process_iter():
+        for pid in psutil.pids():
             with suppress(ProcessLookupError, psutil.Error):
-                if os.getsid(process.pid) == session:
-                    found.append(process)
+                if os.getsid(pid) == session:
+                    process = psutil.Process(pid)
+                    if process.status() != psutil.STATUS_ZOMBIE:
+                        found.append(process)
         return found
 
     def kill(self, session: int) -> None:
-        """End everybody of a session at once, as when a container ends."""
-        for process in self.session(session):
-            with suppress(ProcessLookupError, psutil.Error):
-                process.kill()
+        """End everybody of a session, as when a container ends; also who is born meanwhile."""
+        while found := self.session(session):
+            for process in found:
+                with suppress(psutil.Error):
+                    process.kill()
 
-    def run_killed_at(self, lock: Lock, call: int, **environment: str) -> bool:
-        """Run the bash script and kill all of it at the call of that number; False if it ended."""
+    def run_killed_at(self, lock: Lock, call: int, target: str = "bash") -> int | None:
+        """Run a target and kill all of it at that call of what is watched; see ``run_killed``."""
         now = self.stubs / "now"
         now.unlink(missing_ok=True)
         os.mkfifo(now)
         (self.stubs / "calls").unlink(missing_ok=True)
         fifo = os.open(now, os.O_RDWR | os.O_NONBLOCK)
-        process = self.start(
-            "bash", self.write(render(lock, "bash")), KILL_AT=str(call), **environment
-        )
-        ended = os.pidfd_open(process.pid)
         try:
-            ready, _, _ = select.select([fifo, ended], [], [], 60)
-            assert ready, "neither there nor at its end"
-            return fifo in ready
+            return self.run_killed(lock, fifo, target, KILL_AT=str(call))
         finally:
-            self.kill(process.pid)
-            process.wait()
             os.close(fifo)
-            os.close(ended)
+
+    def run_killed(self, lock: Lock, when: int, target: str, **environment: str) -> int | None:
+        """Run a target, one download at a time, and kill all of it when a descriptor is readable.
+
+        Returns:
+            The number of the step that was killed; None if all came to their end before.
+        """
+        environment["COMFYNB_JOBS"] = "1"
+        for number, step in enumerate(self.steps(lock, target)):
+            with self.layer(step) as keep:
+                process = self.start(*step.command, **self.around(step, environment))
+                ended = os.pidfd_open(process.pid)
+                try:
+                    ready, _, _ = select.select([when, ended], [], [], 60)
+                finally:
+                    self.kill(process.pid)
+                    code = process.wait()
+                    os.close(ended)
+                assert ready, "neither there nor at its end"
+                if when in ready:
+                    return number
+                assert code == 0, self.output.read_text()
+                keep()
+        return None
 
     def path(self, *parts: str) -> Path:
         return self.workspace.joinpath("ComfyUI", *parts)

@@ -52,16 +52,16 @@ def test_killed_in_the_middle_of_an_update(machine, small):
     checked(machine, at(small, machine, 0))
     machine.watch("git")
     lock = at(small, machine, 1)
-    assert machine.run_killed_at(lock, 1)
+    assert machine.run_killed_at(lock, 1) == 0
     calls = list(machine.calls)
     machine.run(lock)
     checkout = next(n for n, call in enumerate(machine.calls, 1) if " checkout " in call)
     assert calls
     checked(machine, at(small, machine, 0))
-    assert machine.run_killed_at(lock, checkout - len(calls))
+    assert machine.run_killed_at(lock, checkout - len(calls)) == 0
     machine.path(".git", "index.lock").touch()
     machine.path("main.py").write_text("half")
-    machine.stub("git", 'exec /usr/bin/git "$@"\n')
+    machine.watch_no_more()
     checked(machine, lock)
     assert machine.path("main.py").read_text().endswith("# later\n")
 
@@ -73,6 +73,17 @@ def test_a_folder_in_the_way(machine, small):
     ended = machine.run(at(small, machine, 0))
     assert ended.code == 6
     assert "is in the way and no git repository" in ended.said
+
+
+def test_a_damaged_repository(machine, small):
+    """git does not take the repository around it, which is ComfyUI's."""
+    checked(machine, at(small, machine, 0))
+    machine.path("custom_nodes", "pack", ".git", "HEAD").unlink()
+    ended = machine.run(at(small, machine, 1), "bash", "--replace")
+    assert ended.code == 6
+    assert "Pack: commit" in ended.said
+    assert machine.head() == machine.repositories.comfyui[1]
+    assert machine.path("main.py").exists()
 
 
 def test_a_commit_that_is_nowhere(machine, small):

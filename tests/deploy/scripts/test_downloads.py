@@ -6,8 +6,6 @@ import subprocess
 
 import pytest
 
-from comfynb.deploy.scripts import render
-
 SIZE = 200_000
 PLACE = "files.example/one.safetensors"
 
@@ -40,6 +38,7 @@ FAULTS = {
     "no ranges": [{"cut": 50_000}, {"no_range": True}],
     "too many requests": [{"status": 429, "headers": {"Retry-After": "7"}}],
     "busy": [{"status": 503}, {"status": 500}, {"status": 502}],
+    "a number with a nought": [{"status": 429, "headers": {"Retry-After": "08"}}],
     "redirected": [{"location": "https://cdn.example/elsewhere"}],
     "redirected within the host": [{"location": "/other", "status": 307}],
 }
@@ -62,6 +61,8 @@ def test_it_arrives_all_the_same(  # noqa: PLR0917
         assert "range" in hosts.asked[-1].headers or fault == "cut at once"
     if fault == "too many requests":
         assert machine.slept == ["7"]
+    if fault == "a number with a nought":
+        assert machine.slept == ["8"]
     if fault == "busy":
         assert machine.slept == ["2", "4", "8"]
 
@@ -110,6 +111,21 @@ WRONG = {
     "endless": lambda body: body * 250,
     "empty": lambda body: b"",
 }
+
+
+ALL = ["bash", "runpod", "docker"]
+
+
+@pytest.mark.parametrize("target", ALL)
+def test_a_wrong_hash_on_every_target(  # noqa: PLR0917
+    target, machine, hosts, facts, small, model, body
+):
+    hosts.files[PLACE].body = wrong_bytes(body(SIZE))
+    ended = machine.run(small(nodes=[], models=[model(facts)]), target)
+    assert ended.code == 5, ended.said
+    assert "its SHA-256 is" in ended.said
+    assert machine.files() == set()
+    assert not list(machine.folder.glob("parts/*"))
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -239,6 +255,8 @@ def test_another_file_of_that_name(  # noqa: PLR0917
     assert machine.run(small(nodes=[])).code == 0
     machine.path("models/checkpoints").mkdir(parents=True)
     put_there(machine, b"precious")
+    ended = fetch(facts, "--dry-run")
+    assert "would fail: models/checkpoints/one.safetensors: the file that is" in ended.said
     ended = fetch(facts)
     assert ended.code == 5
     assert "move it away, or run with --replace" in ended.said
@@ -267,6 +285,7 @@ def test_a_new_file_for_the_same_name(machine, hosts, facts, fetch, body):
     assert fetch(facts).code == 0
     newer = hosts.put("files.example/newer", body(SIZE + 1))
     hosts.files["files.example/newer"].plan = [{"status": 404}]
+    assert "to fetch: 1 files, 195.3 KiB" in fetch(newer, "--dry-run").said
     assert fetch(newer).code == 4
     final = machine.path("models/checkpoints/one.safetensors")
     assert final.read_bytes() == body(SIZE)
@@ -286,10 +305,7 @@ def test_http_only_if_asked_for(machine, facts, fetch):
 
 def test_not_enough_disk(machine, hosts, facts, fetch):
     """Said before anything is fetched or made."""
-    machine.stub(
-        "df",
-        'echo "Filesystem 1024-blocks Used Available Capacity Mounted on"; echo "x 1 1 195 1% /"',
-    )
+    machine.stub("df", "echo Avail; echo ' 195'\n")
     ended = fetch(facts)
     assert ended.code == 3
     assert "not enough disk" in ended.said
@@ -300,39 +316,63 @@ def test_not_enough_disk(machine, hosts, facts, fetch):
     assert "would fail: not enough disk" in ended.said
 
 
+@pytest.mark.parametrize("target", ALL)
 def test_the_disk_fills_up(  # noqa: PLR0917
-    machine, hosts, facts, small, model, body
+    target, machine, hosts, facts, small, model, body
 ):
     """The limit on a file's size stands in for a disk that lied about its room."""
-    machine.run(small(nodes=[]))
-    script = machine.folder / "bash" / "install.sh"
     lock = small(nodes=[], models=[model(facts)])
-    machine.write(render(lock, "bash"))
-    ended = machine.execute("bash", "-c", f"ulimit -f 100; exec bash {script}")
+    machine.within = ["bash", "-c", 'ulimit -f 100; exec "$@"', "limited"]
+    ended = machine.run(lock, target)
     assert ended.code == 3, ended.said
     assert "is the disk or the quota full?" in ended.said
     assert not machine.path("models/checkpoints/one.safetensors").exists()
-    ended = machine.execute("bash", script)
+    machine.within = []
+    ended = machine.run(lock, target)
     assert ended.code == 0, ended.said
     assert machine.path("models/checkpoints/one.safetensors").read_bytes() == body(SIZE)
 
 
-def test_a_small_disk_is_full(machine, hosts, facts, fetch):
-    """A real one, and a file whose size nobody knew beforehand."""
-    disk = machine.folder / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", disk], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("mounting is not allowed here: a disk that is really full is NOT TESTED")
-    try:
-        ended = fetch({"url": facts["url"]}, "--models", str(disk))
-        assert ended.code == 3, ended.said
-        assert "is the disk or the quota full?" in ended.said
-        assert not (disk / "checkpoints" / "one.safetensors").exists()
-    finally:
-        subprocess.run(["umount", disk], check=True)
+@pytest.fixture
+def disk(machine):
+    """Makes disks that are really small."""
+    made = []
+
+    def make(folder, size):
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("mounting is not allowed here: a disk that is really full is NOT TESTED")
+        made.append(folder)
+
+    yield make
+    for folder in made:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_nothing_can_be_written_any_more(machine, facts, small, fetch, disk):
+    """Not even what failed: the script fails all the same, and nothing has a final name."""
+    room = 20 * 2**20
+    disk(machine.workspace, room)
+    assert machine.run(small(nodes=[])).code == 0
+    free = os.statvfs(machine.workspace)
+    (machine.workspace / "filler").write_bytes(bytes(free.f_bavail * free.f_bsize - SIZE // 2))
+    ended = fetch({"url": facts["url"]}, "--headroom", "0")
+    assert ended.code == 3, ended.said
+    assert "FAILED: " in ended.said
+    assert not machine.path("models/checkpoints/one.safetensors").exists()
+    (machine.workspace / "filler").unlink()
+    assert fetch({"url": facts["url"]}).code == 0
+
+
+def test_a_small_disk_is_full(machine, hosts, facts, fetch, disk):
+    """A file whose size nobody knew beforehand, on a disk for models only."""
+    models = machine.folder / "disk"
+    disk(models, "128k")
+    ended = fetch({"url": facts["url"]}, "--models", str(models))
+    assert ended.code == 3, ended.said
+    assert "is the disk or the quota full?" in ended.said
+    assert not (models / "checkpoints" / "one.safetensors").exists()
 
 
 # Tokens -----------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def full(machine, hosts, small, model, body):
 
 @pytest.mark.parametrize("target", ["bash", "runpod", "docker"])
 def test_all_of_it_and_then_nothing(target, full, machine, hosts, tokens):
-    machine.watch("curl", "git")
+    machine.watch("curl", "git", environments=True)
     ended = machine.run(full, target, *(["--no-start"] if target != "docker" else []), **tokens)
     assert ended.code == 0, ended.said
     assert machine.head() == full.comfyui.commit

@@ -1,4 +1,4 @@
-"""kill -9 at any point, then once more: it ends right, and nothing is fetched twice."""
+"""kill -9 at 20 points of each target, then once more: it ends right, nothing is fetched twice."""
 
 import hashlib
 import signal as signals
@@ -15,12 +15,13 @@ pytestmark = pytest.mark.kill
 # What changes something: a run calls these some 60 times.
 WATCHED = ("git", "curl", "mv", "sha256sum", "uv", "head", "mkdir", "rm", "mktemp")
 POINTS = 16
+BYTES = (0, 20_000, 65_536, 99_999)
 
 
 @pytest.fixture
 def lock(machine, hosts, small, model, body):
     files = {
-        "one.safetensors": hosts.put("files.example/one", body(100_000)),
+        "one.safetensors": hosts.put("files.example/one", body(100_000), etag='"1"'),
         "two.safetensors": hosts.put("files.example/two", body(40_000)),
     }
     return small(models=[model(facts, name) for name, facts in files.items()])
@@ -37,6 +38,7 @@ def is_right(machine, lock):
     state = machine.workspace / ".comfynb"
     assert not list(state.glob("run.*"))
     assert not list(state.glob("git-*"))
+    assert [path.name for path in machine.home.iterdir()] == [".curlrc"]
 
 
 def nothing_wrong(machine, lock):
@@ -50,45 +52,49 @@ def nothing_wrong(machine, lock):
             assert (folder / ".git").exists()
 
 
-COUNTED = []  # how many calls a run has that nobody kills; it is counted once
+@pytest.fixture(params=["bash", "runpod", "docker"])
+def target(request):
+    """What a kill leaves to each: a folder, a volume, the layer before and the caches."""
+    return request.param
+
+
+COUNTED = {}  # how many calls a run of a target has that nobody kills; each is counted once
 
 
 @pytest.fixture
-def calls(machine, lock, another_machine):
-    if not COUNTED:
+def calls(target, machine, lock, another_machine):
+    if target not in COUNTED:
         another_machine.watch(*WATCHED)
-        assert another_machine.run(lock, COMFYNB_JOBS="1").code == 0
-        COUNTED.append(len(another_machine.calls))
+        assert another_machine.run(lock, target, COMFYNB_JOBS="1").code == 0
+        COUNTED[target] = len(another_machine.calls)
         machine.hosts.asked.clear()
-    return COUNTED[0]
+    return COUNTED[target]
 
 
 @pytest.mark.parametrize("point", range(POINTS))
-def test_at_a_call(point, machine, hosts, lock, calls):
+def test_at_a_call(point, target, machine, hosts, lock, calls):  # noqa: PLR0917
     """At the call of a program, the points spread over the whole run."""
     assert calls > 2 * POINTS
     machine.watch(*WATCHED)
     number = 1 + point * (calls - 2) // (POINTS - 1)
-    assert machine.run_killed_at(lock, number, COMFYNB_JOBS="1")
-    nothing_wrong(machine, lock)
-    ended = machine.run(lock)
-    assert ended.code == 0, ended.said
-    is_right(machine, lock)
+    ends_right_after(machine.run_killed_at(lock, number, target), target, machine, lock)
     # What was in a pipe when all ended may come again; a file that was whole does not.
     assert hosts.sent <= 140_000 + 100_000
 
 
-@pytest.mark.parametrize("upto", [0, 20_000, 65_536, 99_999])
-def test_after_so_many_bytes(upto, machine, hosts, lock):
+@pytest.mark.parametrize("upto", BYTES)
+def test_after_so_many_bytes(upto, target, machine, hosts, lock):
     hosts.files["files.example/one"].plan = [{"stall": upto}]
-    process = machine.start("bash", machine.write(render_bash(lock)), COMFYNB_JOBS="1")
-    assert hosts.stalled.wait(60)
-    machine.kill(process.pid)
-    process.wait()
-    hosts.go_on.set()
+    ends_right_after(machine.run_killed(lock, hosts.stalling, target), target, machine, lock)
+
+
+def ends_right_after(step, target, machine, lock):
+    """What a kill in that step has left is sound, and the step run again ends as it should."""
+    assert step is not None
+    machine.hosts.go_on.set()
     nothing_wrong(machine, lock)
-    assert machine.files() <= {name for name in machine.files() if name.startswith(".comfynb")}
-    ended = machine.run(lock)
+    machine.watch_no_more()
+    ended = machine.run(lock, target, first=step)
     assert ended.code == 0, ended.said
     is_right(machine, lock)
 
@@ -109,6 +115,24 @@ def test_who_is_left_behind_ends_first(machine, hosts, lock):
     assert again.wait(100) == 0
     is_right(machine, lock)
     machine.kill(process.pid)
+
+
+def test_a_download_that_is_killed(machine, hosts, lock):
+    """As where memory runs out: the others arrive, the script ends and says so."""
+    hosts.files["files.example/one"].plan = [{"stall": 20_000}]
+    process = machine.start("bash", machine.write(render_bash(lock)), COMFYNB_JOBS="1")
+    assert hosts.stalled.wait(60)
+    children = psutil.Process(process.pid).children(recursive=True)
+    (curl,) = [child for child in children if child.name() == "curl"]
+    curl.parent().kill()
+    assert process.wait(100) == 1
+    said = machine.output.read_text()
+    assert "FAILED: one_file 0: it was killed by signal 9" in said
+    assert machine.path(lock.models[1].path).exists()
+    machine.kill(process.pid)
+    hosts.go_on.set()
+    assert machine.run(lock).code == 0
+    is_right(machine, lock)
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from comfynb.deploy.scripts import render
-
 
 def report(machine):
     return json.loads((machine.folder / "report.json").read_text())
@@ -18,15 +16,22 @@ def report(machine):
 
 def test_comfyui_starts_with_the_variables_and_without_tokens(machine, small, tokens):
     evil = "a'\"$(touch x)`y`\n!\t\N{RIGHT-TO-LEFT OVERRIDE}\\"
-    lock = small(nodes=[], environment={"EVIL": evil, "UID": "7", "CIVITAI_TOKEN": ""})
-    ended = machine.run(lock, "runpod", "--port", "9000", RUNPOD_POD_ID="abc123", **tokens)
+    names = {"CIVITAI_TOKEN": "", "MY_SECRET": ""}
+    lock = small(nodes=[], environment={"EVIL": evil, "UID": "7", **names})
+    machine.watch("git", environments=True)
+    pod = {"RUNPOD_POD_ID": "abc123", "MY_SECRET": "only ComfyUI's"}
+    ended = machine.run(lock, "runpod", "--port", "9000", **pod, **tokens)
     assert ended.code == 0, ended.said
+    told = (machine.stubs / "environments").read_text()
+    assert "abc123" in told
+    assert "only ComfyUI's" not in told
     told = report(machine)
     assert told["argv"] == ["--listen", "0.0.0.0", "--port", "9000", "--cpu"]
     assert told["environ"]["EVIL"] == evil
     assert told["environ"]["UID"] == "7"
     assert "HF_TOKEN" not in told["environ"]
-    # The deployment names this one without a value: it is passed on, and not in an argument.
+    # The deployment names these without a value: they are passed on, and not in an argument.
+    assert told["environ"]["MY_SECRET"] == "only ComfyUI's"
     assert told["environ"]["CIVITAI_TOKEN"] == tokens["CIVITAI_TOKEN"]
     line = "wb.backends.add(\"https://abc123-9000.proxy.runpod.net\", name='portrait')"
     assert f"In comfynb: {line}\n" in ended.said
@@ -72,10 +77,8 @@ def test_a_container_of_compose_keeps_its_models(machine, hosts, small, model, t
     facts = hosts.put("huggingface.co/one", content, always=gate)
     hosts.put("cdn.example/x", content)
     lock = small(models=[model(facts, "one.pt", auth="HUGGINGFACE")], environment={"A": "b"})
-    rendered = render(lock, "compose")
-    machine.write(rendered)
+    assert machine.run(lock, "compose").code == 0
     dockerfile = machine.folder / "compose" / "Dockerfile"
-    assert machine.build(dockerfile).code == 0
     assert hosts.asked == [], "no model is part of the image"
     volume = machine.folder / "volume"
     (machine.folder / "secrets" / "hf_token").write_text(tokens["HF_TOKEN"])
@@ -168,8 +171,12 @@ esac
 """
 DPKG = """\
 [[ -e $STUBS/installed ]] || exit 1
-[[ "${!#}" == libgl1 ]] && { printf 'installed=1.6.0-1'; exit; }
-printf 'installed=7:5.1'
+for name in "${@:3}"; do
+  case $name in
+    libgl1) printf 'installed\\tlibgl1\\t1.6.0-1\\n' ;;
+    *) printf 'installed\\t%s\\t7:5.1\\n' "$name" ;;
+  esac
+done
 """
 
 
@@ -214,7 +221,9 @@ WRONG = [
     ["--jobs", "0"],
     ["--jobs", "x[$(touch marker)]"],
     ["--port", "http"],
+    ["--port", "65536"],
     ["--headroom", "-1"],
+    ["--headroom", "08"],
     ["--installer", "conda"],
     ["--workspace", "relative"],
     ["--workspace", "/"],

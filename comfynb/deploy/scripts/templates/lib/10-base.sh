@@ -3,12 +3,14 @@
 readonly EXIT_UNEXPECTED=1 EXIT_USAGE=2 EXIT_DISK=3 EXIT_DOWNLOAD=4 EXIT_VERIFY=5
 readonly EXIT_GIT=6 EXIT_PYTHON=7 EXIT_SYSTEM=8 EXIT_BUSY=9 EXIT_TOKEN=10
 
-RUN=''  # folder of this run: results, failures
+RUN=''         # folder of this run: results, failures
+FIRST_CODE=''  # of what failed first, also where the disk is too full to write it down
 
 say() { printf '%s\n' "$*"; }
 
-# What a server or a program said, made fit for a terminal.
+# What a server or a program said, made fit for a terminal: in ASCII nothing turns the text around.
 tame() {
+  local LC_ALL=C
   local text=${1:0:300}
   printf '%s' "${text//[^[:print:]]/?}"
 }
@@ -23,12 +25,13 @@ die() { # CODE MESSAGE: nothing else can be done
 fail() { # CODE WHAT MESSAGE: this part failed; the others go on, and the summary says so
   local code=$1 what=$2
   shift 2
-  printf '%s\t%s: %s\n' "$code" "$what" "$*" >>"$RUN/failures"
+  FIRST_CODE=${FIRST_CODE:-$code}
+  printf '%s\t%s: %s\n' "$code" "$what" "$*" >>"$RUN/failures" || true
   printf 'failed: %s: %s\n' "$what" "$*" >&2
   return "$code"
 }
 
-human() { # BYTES
+human() { # BYTES: sets REPLY
   local -i bytes=$1 unit=0
   local -a units=(B KiB MiB GiB TiB PiB)
   local -i scaled=$((bytes * 10))
@@ -37,9 +40,9 @@ human() { # BYTES
     unit=$((unit + 1))
   done
   if ((unit == 0)); then
-    printf '%d B' "$bytes"
+    REPLY="$bytes B"
   else
-    printf '%d.%d %s' "$((scaled / 10))" "$((scaled % 10))" "${units[unit]}"
+    REPLY="$((scaled / 10)).$((scaled % 10)) ${units[unit]}"
   fi
 }
 
@@ -77,36 +80,42 @@ set_traps() {
   trap 'printf "terminated\n" >&2; exit 143' TERM HUP
 }
 
-# FUNCTION INDEX...: calls FUNCTION with each index, at most $JOBS at a time.
+# FUNCTION INDEX...: calls FUNCTION with each index, at most $JOBS at a time; whether all succeeded.
 run_jobs() {
-  local function=$1 index
-  local -i running=0
+  local function=$1 index all=yes
+  local -A running=() # index by process
   shift
   for index in "$@"; do
-    if ((running >= JOBS)); then
-      wait -n || true
-      running=$((running - 1))
-    fi
+    while ((${#running[@]} >= JOBS)); do one_ends; done
     set -m # a process group of its own
     (
       trap - EXIT ERR INT TERM HUP
       set +e
       "$function" "$index"
-      printf '%s\n' "$?" >"$RUN/ended-$index"
     ) 9>&- </dev/null &
     set +m
-    running=$((running + 1))
+    running[$!]=$index
   done
-  while ((running > 0)); do
-    wait -n || true
-    running=$((running - 1))
-  done
-  for index in "$@"; do
-    if [[ ! -e $RUN/ended-$index ]]; then
-      fail "$EXIT_UNEXPECTED" "$function $index" 'it was killed' || true
+  while ((${#running[@]} > 0)); do one_ends; done
+  [[ $all == yes ]]
+}
+
+# Takes those that have ended out of run_jobs's running, or waits until one has.
+one_ends() {
+  local pid
+  local -i code before=${#running[@]}
+  for pid in "${!running[@]}"; do
+    if kill -0 "$pid" 2>/dev/null; then continue; fi
+    code=0
+    wait "$pid" 2>/dev/null || code=$?
+    if ((code > 128)); then
+      fail "$EXIT_UNEXPECTED" "$function ${running[$pid]}" "it was killed by signal $((code - 128))" || true
     fi
-    rm -f -- "$RUN/ended-$index"
+    # What a job could not write down, because the disk is full, its status still says.
+    if ((code != 0)); then all=no FIRST_CODE=${FIRST_CODE:-$code}; fi
+    unset -v "running[$pid]"
   done
+  if ((${#running[@]} == before)); then wait -n "${!running[@]}" || true; fi
 }
 
 # KEY: makes the job the only one for KEY. What an earlier, killed run left running ends first.

@@ -81,7 +81,8 @@ absolute() { # WHAT PATH: the path, without ~ . and ..
   local path=$2
   # shellcheck disable=SC2088 # the tilde is one that no shell has expanded
   if [[ $path == '~' || $path == '~/'* ]]; then
-    path=${HOME:?HOME is not set}${path#'~'}
+    [[ -n ${HOME:-} ]] || die "$EXIT_USAGE" "$1 begins with ~, and HOME is not set"
+    path=$HOME${path#'~'}
   fi
   if [[ $path != /* || $path == *[[:cntrl:]]* ]]; then
     die "$EXIT_USAGE" "$1 must be an absolute path, not $(tame "$path")"
@@ -91,8 +92,9 @@ absolute() { # WHAT PATH: the path, without ~ . and ..
 
 check_options() {
   [[ $JOBS =~ ^[1-9][0-9]?$ ]] || die "$EXIT_USAGE" '--jobs must be a number from 1 to 99'
-  [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] || die "$EXIT_USAGE" '--port must be a number from 1 to 65535'
-  [[ $HEADROOM =~ ^[0-9]{0,15}$ ]] || die "$EXIT_USAGE" '--headroom must be a number of bytes'
+  [[ $PORT =~ ^[1-9][0-9]{0,4}$ && $PORT -le 65535 ]] ||
+    die "$EXIT_USAGE" '--port must be a number from 1 to 65535'
+  [[ $HEADROOM =~ ^(0|[1-9][0-9]{0,14})?$ ]] || die "$EXIT_USAGE" '--headroom must be a number of bytes'
   [[ $LISTEN =~ ^[0-9a-fA-F.:,]+$ ]] || die "$EXIT_USAGE" '--listen must be an IP address'
   case $INSTALLER in auto | uv | pip) ;; *) die "$EXIT_USAGE" '--installer is auto, uv or pip' ;; esac
   WORKSPACE=$(absolute --workspace "${WORKSPACE:-$DEFAULT_WORKSPACE}") || exit
@@ -106,7 +108,7 @@ check_options() {
   START=${START:-$DEFAULT_START}
 }
 
-# From here on no program that is started inherits a token.
+# From here on no program that is started inherits a token; pass_on hands ComfyUI its own.
 read_tokens() {
   local name file value
   for name in HF_TOKEN CIVITAI_TOKEN; do
@@ -122,6 +124,7 @@ read_tokens() {
     export -n "${name?}"
     printf -v "$name" '%s' "$value"
   done
+  for name in "${FROM_OUTSIDE[@]}"; do export -n "${name?}"; done
 }
 
 token_name() { # SERVICE

@@ -29,17 +29,19 @@ file_mark() { # FILE: its size and time
   stat -L -c '%s %Y' -- "$1"
 }
 
-# DIRECTORY: the nearest folder above that exists.
+# DIRECTORY: sets REPLY to the nearest folder above that exists.
 existing() {
   local folder=$1
   while [[ -n $folder && ! -e $folder ]]; do folder=${folder%/*}; done
-  printf '%s\n' "${folder:-/}"
+  REPLY=${folder:-/}
 }
 
 free_bytes() { # FOLDER: the free bytes of its file system
   local free
-  free=$(df -Pk -- "$1" | awk 'NR == 2 { print $4 }') || return
-  [[ $free =~ ^[0-9]+$ ]] || return
+  # Only this column: what a file system is called may have spaces in it.
+  free=$(df -k --output=avail -- "$1") || return
+  free=${free##*[!0-9]}
+  [[ -n $free ]] || return
   printf '%s\n' "$((free * 1024))"
 }
 

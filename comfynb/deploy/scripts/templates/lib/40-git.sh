@@ -1,10 +1,11 @@
 # Repositories at exactly one commit.
 
-# DIRECTORY ARGUMENTS...: git in the directory. Hooks of what was there before do not run.
+# DIRECTORY ARGUMENTS...: git in the directory. Hooks of what was there before do not run, nobody is
+# asked for anything, and where the repository is damaged git does not take the one around it.
 git_in() {
   local folder=$1
   shift
-  GIT_TERMINAL_PROMPT=0 git -C "$folder" -c "safe.directory=$folder" -c core.hooksPath=/dev/null -c gc.auto=0 \
+  GIT_TERMINAL_PROMPT=0 GIT_ASKPASS='' GIT_CEILING_DIRECTORIES=${folder%/*} git -C "$folder" -c "safe.directory=$folder" -c core.hooksPath=/dev/null -c gc.auto=0 \
     -c core.autocrlf=false -c advice.detachedHead=false "$@" 9>&-
 }
 

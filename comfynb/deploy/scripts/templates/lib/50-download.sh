@@ -73,7 +73,7 @@ receive() {
       fi
       ;;
   esac
-  printf '%s\n' "$status" "$total" "$retry" "$etag" "$done_so" >"$answer"
+  printf '%s\n' "$status" "$total" "$retry" "$etag" "$done_so" >"$answer" || done_so=unwritten
   [[ $done_so != unwritten ]]
 }
 
@@ -94,13 +94,14 @@ request() { # URL TOKEN PART OFFSET LIMIT VALIDATOR WORK
     { IFS= read -r STATUS && IFS= read -r TOTAL && IFS= read -r RETRY && IFS= read -r etag &&
       IFS= read -r DONE; } <"$work.answer" || true
   fi
+  if ((ended[2] != 0)); then DONE=unwritten; fi # where nothing can be written, no answer can be
   NEXT=$(sed -n 's/^next://p' "$work.curl" | tail -n 1)
 }
 
 retry_seconds() { # RETRY-AFTER TRY: how long to wait, at most ten minutes
   local -i seconds=0
   if [[ $1 =~ ^[0-9]{1,6}$ ]]; then
-    seconds=$1
+    seconds=10#$1
   elif [[ -n $1 ]] && seconds=$(date -d "$1" +%s 2>/dev/null); then
     seconds=$((seconds - $(date +%s)))
   else
@@ -151,14 +152,14 @@ fetch() {
       fi
       url=$NEXT
     done
+    if [[ $DONE == unwritten ]]; then
+      fail "$EXIT_DISK" "$label" "$(dirname -- "$part") takes no more: is the disk or the quota full?" || return
+    fi
     case $STATUS in
       200 | 206)
         case $DONE in
           html)
             fail "$EXIT_DOWNLOAD" "$label" 'a web page came instead of the file: it wants a login' || return
-            ;;
-          unwritten)
-            fail "$EXIT_DISK" "$label" "$(dirname -- "$part") takes no more: is the disk or the quota full?" || return
             ;;
           misplaced)
             rm -f -- "$part" "$part.tag"
@@ -245,7 +246,7 @@ bring() {
   if [[ -f $final ]]; then
     mark=$(file_mark "$final")
     if stamped "$STATE/steps/$id" "$content $mark" && [[ $VERIFY == no ]]; then
-      rm -f -- "$near"
+      rm -f -- "$near" "$near.tag" "$part" "$part.tag"
       printf 'there\n' >"$RUN/$id"
       return 0
     fi

@@ -7,21 +7,27 @@ lock_package() { # NAME VERSION
 }
 
 missing_packages() { # one a line
-  local package name found
+  local package status name version
+  local -A have=()
+  # One call for all: it reads what Debian knows of every package.
+  # shellcheck disable=SC2016 # dpkg-query fills these in
+  while IFS=$'\t' read -r status name version; do
+    if [[ $status == installed ]]; then have[$name]=$version; fi
+  done < <(dpkg-query --show --showformat='${db:Status-Status}\t${Package}\t${Version}\n' \
+    "${APT_PACKAGES[@]%%=*}" 2>/dev/null || true)
   for package in "${APT_PACKAGES[@]}"; do
-    name=${package%%=*}
-    # shellcheck disable=SC2016 # dpkg-query fills these in
-    found=$(dpkg-query --show --showformat='${db:Status-Status}=${Version}' "$name" 2>/dev/null) || found=''
-    if [[ $found != installed=* || ($package == *=* && ${found#*=} != "${package#*=}") ]]; then
+    version=${have[${package%%=*}]:-}
+    if [[ -z $version || ($package == *=* && $version != "${package#*=}") ]]; then
       printf '%s\n' "$package"
     fi
   done
 }
 
 apt_get() {
-  local -a command=(apt-get)
-  if ((EUID != 0)); then command=(sudo -n apt-get); fi
-  DEBIAN_FRONTEND=noninteractive "${command[@]}" -o "Dir::Cache::archives=$STATE/apt/archives" \
+  # sudo hands no variables on, so they are set behind it.
+  local -a command=(env DEBIAN_FRONTEND=noninteractive apt-get)
+  if ((EUID != 0)); then command=(sudo -n "${command[@]}"); fi
+  "${command[@]}" -o "Dir::Cache::archives=$STATE/apt/archives" \
     -o "Dir::State::lists=$STATE/apt/lists" -o APT::Keep-Downloaded-Packages=true \
     -o DPkg::Lock::Timeout=120 "$@" </dev/null >>"$STATE/logs/apt.log" 2>&1
 }

@@ -56,23 +56,20 @@ warn() {
   printf 'warning: %s\n' "$*" >&2
 }
 
-# FOLDER: where a folder below ComfyUI's really is.
+# FOLDER: sets REPLY to where a folder below ComfyUI's really is.
 place() {
-  if [[ -n $MODELS && $1 == models ]]; then
-    printf '%s\n' "$MODELS"
-  elif [[ -n $MODELS && $1 == models/* ]]; then
-    printf '%s/%s\n' "$MODELS" "${1#models/}"
+  if [[ -n $MODELS && ($1 == models || $1 == models/*) ]]; then
+    REPLY=$MODELS${1#models}
   elif [[ $1 == @/* ]]; then
-    printf '%s/%s\n' "$STATE" "${1#@/}"
+    REPLY=$STATE/${1#@/}
   else
-    printf '%s/%s\n' "$COMFYUI" "$1"
+    REPLY=$COMFYUI/$1
   fi
 }
 
 step_comfyui() {
   [[ -n $COMFYUI_COMMIT ]] || return 0
   run_jobs one_comfyui 0
-  [[ -e $RUN/comfyui ]]
 }
 
 one_comfyui() {
@@ -103,7 +100,8 @@ stays_inside() { # FOLDER
 one_file() {
   local -a file=("${FILES[@]:$1*FILE_FIELDS:FILE_FIELDS}")
   local folder pack
-  folder=$(place "${file[3]}")
+  place "${file[3]}"
+  folder=$REPLY
   if [[ ${file[3]} == custom_nodes/* ]]; then
     stays_inside "$folder" ||
       fail "$EXIT_VERIFY" "${file[2]}" "$folder leads out of custom_nodes" || return
@@ -151,7 +149,8 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
 ' "$STATE/archives/$id/$archive" "$fresh" 2>"$STATE/logs/$id.log" ||
       fail "$EXIT_VERIFY" "$label" "$(last_words "$STATE/logs/$id.log")" || return
   done
-  stamp "$fresh/.comfynb" "$content"
+  stamp "$fresh/.comfynb" "$content" ||
+    fail "$EXIT_DISK" "$label" "$fresh/.comfynb cannot be written" || return
   rm -rf -- "$STATE/old-$id"
   if [[ -e $folder ]]; then mv -T -- "$folder" "$STATE/old-$id"; fi
   mv -T -- "$fresh" "$folder" ||

@@ -5,43 +5,57 @@
 declare -A NEED=() PLACE=()
 MISSING_BYTES=0 MISSING_FILES=0 UNKNOWN_FILES=0 TOTAL_BYTES=0
 
+declare -A SYSTEMS=() # file system by folder: asking costs a program
+
 need() { # FOLDER BYTES
-  local folder system
-  folder=$(existing "$1")
-  system=$(file_system "$folder")
-  PLACE[$system]=$folder
+  local system
+  existing "$1"
+  if [[ -z ${SYSTEMS[$REPLY]:-} ]]; then SYSTEMS[$REPLY]=$(file_system "$REPLY"); fi
+  system=${SYSTEMS[$REPLY]}
+  PLACE[$system]=$REPLY
   NEED[$system]=$((${NEED[$system]:-0} + $2))
 }
 
+# FILE ID CONTENT SIZE: whether the file that is there must be another one, as far as a look tells.
+is_another() {
+  local found=''
+  if [[ -f $STATE/steps/$2 ]]; then IFS= read -r found <"$STATE/steps/$2" || true; fi
+  [[ -n $found && ${found%% *} != "$3" ]] || (($4 > 0 && $(size_of "$1") != $4))
+}
+
 plan() {
-  local -i index
-  local -a file
-  local folder known='' at='' final part bytes
+  local -i index bytes size
+  local id label folder final part
   for ((index = 0; index < ${#FILES[@]}; index += FILE_FIELDS)); do
-    file=("${FILES[@]:index:FILE_FIELDS}")
-    folder=$(place "${file[3]}")
-    final=$folder/${file[4]}
-    TOTAL_BYTES=$((TOTAL_BYTES + file[6]))
+    id=${FILES[index]} label=${FILES[index + 2]} size=${FILES[index + 6]}
+    place "${FILES[index + 3]}"
+    folder=$REPLY
+    final=$folder/${FILES[index + 4]}
+    TOTAL_BYTES=$((TOTAL_BYTES + size))
     if [[ -f $final ]]; then
-      if [[ $DRY_RUN == yes ]]; then say "there: ${file[2]}"; fi
-      continue
+      if ! is_another "$final" "$id" "${FILES[index + 1]}" "$size"; then
+        if [[ $DRY_RUN == yes ]]; then say "there: $label"; fi
+        continue
+      elif [[ $REPLACE == no && ! -f $STATE/steps/$id ]]; then
+        if [[ $DRY_RUN == yes ]]; then say "would fail: $label: the file that is there is another one"; fi
+        continue
+      fi
     fi
-    part=$folder/.comfynb-${file[0]}-${file[1]}.part
-    if [[ -n $PARTS ]]; then part=$PARTS/${file[0]}-${file[1]}.part; fi
-    bytes=$((file[6] - $(size_of "$part")))
+    part=$folder/.comfynb-$id-${FILES[index + 1]}.part
+    if [[ -n $PARTS ]]; then part=$PARTS/$id-${FILES[index + 1]}.part; fi
+    bytes=$size
+    if [[ -s $part ]]; then bytes=$((size - $(size_of "$part"))); fi
     if ((bytes < 0)); then bytes=0; fi
-    if ((file[6] == 0)); then UNKNOWN_FILES=$((UNKNOWN_FILES + 1)); fi
+    if ((size == 0)); then UNKNOWN_FILES=$((UNKNOWN_FILES + 1)); fi
     MISSING_FILES=$((MISSING_FILES + 1))
     MISSING_BYTES=$((MISSING_BYTES + bytes))
-    if [[ $folder != "$known" ]]; then
-      known=$folder
-      at=$(existing "$folder")
-    fi
-    need "$at" "$bytes"
+    need "$folder" "$bytes"
     if [[ -n $PARTS ]]; then need "$PARTS" "$bytes"; fi
-    check_token "${file[2]}" "${file[8]}"
+    check_token "$label" "${FILES[index + 8]}"
     if [[ $DRY_RUN == yes ]]; then
-      if ((file[6] == 0)); then say "would fetch: ${file[2]} (size unknown)"; else say "would fetch: ${file[2]} ($(human "$bytes"))"; fi
+      human "$bytes"
+      if ((size == 0)); then REPLY='size unknown'; fi
+      say "would fetch: $label ($REPLY)"
     fi
   done
   if [[ -n $PYTHON_VERSION && ! -e $VENV/pyvenv.cfg ]]; then need "$WORKSPACE" "$PYTHON_BYTES"; fi
@@ -49,7 +63,7 @@ plan() {
 
 check_token() { # LABEL SERVICE
   local name hint
-  [[ -n $2 ]] || return 0
+  if [[ -z $2 ]]; then return 0; fi
   name=$(token_name "$2")
   [[ -z ${!name} ]] || return 0
   case $TARGET in
@@ -66,19 +80,23 @@ check_token() { # LABEL SERVICE
 
 # Nothing is begun that cannot end: all that is missing, and what must stay free.
 check_disk() {
-  local system free room
+  local system free room words
   for system in "${!NEED[@]}"; do
     room=${HEADROOM:-$((1024 * 1024 * 1024 + NEED[$system] / 20))}
     free=$(free_bytes "${PLACE[$system]}") ||
       die "$EXIT_DISK" "df does not say how much is free at ${PLACE[$system]}"
-    if [[ $DRY_RUN == yes ]]; then
-      say "disk at ${PLACE[$system]}: $(human "${NEED[$system]}") needed, $(human "$room") must stay free, $(human "$free") are free"
-    fi
-    ((free < NEED[$system] + room)) || continue
-    if [[ $DRY_RUN == yes ]]; then
-      say "would fail: not enough disk at ${PLACE[$system]}"
+    human "${NEED[$system]}"
+    words="disk at ${PLACE[$system]}: $REPLY needed"
+    human "$room"
+    words+=", $REPLY must stay free"
+    human "$free"
+    words+=", $REPLY are free"
+    if ((free >= NEED[$system] + room)); then
+      if [[ $DRY_RUN == yes ]]; then say "$words"; fi
+    elif [[ $DRY_RUN == yes ]]; then
+      say "would fail: not enough $words"
     else
-      die "$EXIT_DISK" "not enough disk at ${PLACE[$system]}: $(human "${NEED[$system]}") are needed and $(human "$room") must stay free, $(human "$free") are free"
+      die "$EXIT_DISK" "not enough $words"
     fi
   done
 }
@@ -103,7 +121,8 @@ dry_run() {
     done
   fi
   plan
-  say "to fetch: $MISSING_FILES files, $(human "$MISSING_BYTES"), and $UNKNOWN_FILES of unknown size"
+  human "$MISSING_BYTES"
+  say "to fetch: $MISSING_FILES files, $REPLY, and $UNKNOWN_FILES of unknown size"
   check_disk
   say 'nothing was changed'
 }
@@ -116,17 +135,26 @@ would_check_out() { # LABEL ID COMMIT
 watch() {
   local -a places=() file
   local -i index now before=-1
+  local all
+  human "$TOTAL_BYTES"
+  all=$REPLY
   for ((index = 0; index < ${#FILES[@]}; index += FILE_FIELDS)); do
     file=("${FILES[@]:index:FILE_FIELDS}")
-    if [[ -n $PARTS ]]; then places+=("$PARTS/${file[0]}-${file[1]}.part"); else
-      places+=("$(place "${file[3]}")/.comfynb-${file[0]}-${file[1]}.part")
+    place "${file[3]}"
+    places+=("$REPLY/${file[4]}")
+    if [[ -n $PARTS ]]; then
+      places+=("$PARTS/${file[0]}-${file[1]}.part")
+    else
+      places+=("$REPLY/.comfynb-${file[0]}-${file[1]}.part")
     fi
-    places+=("$(place "${file[3]}")/${file[4]}")
   done
   while sleep 10 && kill -0 "$$" 2>/dev/null; do
     now=$(stat -L -c %s -- "${places[@]}" 2>/dev/null | awk '{ sum += $1 } END { printf "%d", sum }') || now=0
     if ((before >= 0 && now != before)); then
-      say "$(human "$now") of $(human "$TOTAL_BYTES"), $(human "$(((now - before) / 10))")/s"
+      human "$now"
+      printf '%s of %s' "$REPLY" "$all"
+      human "$(((now - before) / 10))"
+      say ", $REPLY/s"
     fi
     before=now
   done
@@ -177,6 +205,10 @@ summary() {
     if ((first == 0)); then first=$code; fi
     say "  FAILED: $line"
   done <"$RUN/failures"
+  if ((failures == 0)) && [[ -n $FIRST_CODE ]]; then
+    failures=1 first=$FIRST_CODE
+    say '  FAILED: what it was could not be written down: is the disk or the quota full?'
+  fi
   if ((failures > 0)); then
     say "$failures failed; run it again to go on from here"
     exit "$first"
@@ -192,7 +224,7 @@ register_line() {
   if [[ $TARGET == runpod && ${RUNPOD_POD_ID:-} =~ ^[A-Za-z0-9-]+$ ]]; then
     address=https://$RUNPOD_POD_ID-$PORT.proxy.runpod.net
   fi
-  say "In comfynb: wb.backends.add(\"$(tame "$address")\", name=$PYTHON_NAME)"
+  say "In comfynb: wb.backends.add(\"${address//[^[:alnum:].:\/\[\]_-]/?}\", name=$PYTHON_NAME)"
 }
 
 start_command() { # sets COMMAND
@@ -250,11 +282,11 @@ install() {
     step_comfyui || summary
   fi
   step_python || true
-  step_nodes
+  step_nodes || true
   start_watch
-  step_files 'pack*'
+  step_files 'pack*' || true
   step_unpack
-  step_files 'model*'
+  step_files 'model*' || true
   stop_watch
   step_install_scripts
   step_model_paths
