@@ -2,19 +2,31 @@
 
 import atexit
 import gc
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-__all__ = ["settle_heap"]
+__all__ = ["BETWEEN", "settle_heap"]
+
+BETWEEN: Final = 30.0
+"""Seconds from one search of everything to the next, at least."""
+_NEVER: Final = 2**31 - 1
+"""A threshold that no count reaches."""
 
 _settled = False
 
 
-def settle_heap() -> None:
+def settle_heap(clock: Callable[[], float] = time.monotonic) -> None:
     """Leave what is alive now (modules, classes, functions) out of later searches; once.
 
     A full search looks at every container in the process, and a kernel with pandas and plotly has
     half a million of them: it stopped the loop for up to 180 ms, and progress, clicks and hand-outs
     with it. What is freed by its last reference, a data frame for example, is freed as before; only
     a cycle that exists already and is dropped later stays.
+
+    What is made from now on is searched as ever, but all of it at once every ``BETWEEN`` seconds at
+    most: with a sweep of some thousand points it was several times a second, each time for as long
+    as the loop may be stopped. ``gc.collect()`` searches whenever it is called.
     """
     global _settled  # noqa: PLW0603 - the collector is one for the whole process
     if _settled or not gc.isenabled():
@@ -22,5 +34,33 @@ def settle_heap() -> None:
     _settled = True
     gc.collect()
     gc.freeze()
+    gc.callbacks.append(_Spacing(clock))
     # At the very end cycles are wanted back: DuckDB's bindings report what is not freed by then.
     atexit.register(gc.unfreeze)
+
+
+class _Spacing:
+    """Told by the collector after each search; holds full ones back for a while after each."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._wanted = 0
+        self._until = 0.0
+        self._hold()
+
+    def __call__(self, phase: str, info: Mapping[str, Any]) -> None:
+        if phase != "stop":
+            return
+        if info["generation"] == 2:
+            self._hold()
+            return
+        first, second, third = gc.get_threshold()
+        if third == _NEVER and self._clock() >= self._until:
+            gc.set_threshold(first, second, self._wanted)
+
+    def _hold(self) -> None:
+        first, second, third = gc.get_threshold()
+        if third != _NEVER:
+            self._wanted = third
+            gc.set_threshold(first, second, _NEVER)
+        self._until = self._clock() + BETWEEN
