@@ -1,9 +1,11 @@
 """What the store's tests share: a store in a temporary folder, records to put in it, children."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -190,46 +192,75 @@ class Child:
             self.process.stdout.close()
 
 
-class Nursery(Child):
+class Nursery:
     """A process that has imported everything and forks a new one for each task.
 
-    Starting Python takes far longer than what these tests want to interrupt.
+    Starting Python takes far longer than what these tests want to interrupt. All of its processes
+    speak through one socket that keeps messages apart: neither a kill in the middle of a sentence
+    nor what a library prints can be taken for a message, or for the end.
     """
 
     def __init__(self) -> None:
-        super().__init__("nursery.py")
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Shorter than a test may take: it shall end with what was heard so far.
+        self.channel.settimeout(100)
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, str(PROGRAMS / "nursery.py"), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": str(REPO)},
+            )
         self.alive: set[int] = set()
         self.heard: list[str] = []
-        assert self.read() == "open"
+        """What tasks have said and nobody has asked for yet, 'PID TEXT'."""
+        self._until("open", self.process.pid)
 
-    def start(self, task: str, *args: object) -> int:
+    def start(self, task: str, *args: str | int) -> int:
         """Begin a task of nursery.py in a process of its own; returns its process id."""
-        self.say("\t".join([task, *map(str, args)]))
-        pid = int(self._until("started").split()[1])
+        self._tell(task, *args)
+        pid = self._until("started")
         self.alive.add(pid)
         return pid
 
-    def kill(self, pid: int | None = None) -> None:  # type: ignore[override]
+    def kill(self, pid: int | None = None) -> None:
         """Kill one task with SIGKILL and wait until it is gone; without a pid, all of them."""
         for one in [pid] if pid else list(self.alive):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(one, signal.SIGKILL)
             self.alive.discard(one)
-            self.say(f"wait\t{one}")
-            self._until(f"gone {one}")
-
-    def _until(self, beginning: str) -> str:
-        while not (line := self.read()).startswith(beginning):
-            assert line or self.process.poll() is None, "the nursery has ended"
-            if line:
-                self.heard.append(line)
-        return line
+            self._tell("wait", one)
+            self._until("gone", one)
 
     def next(self) -> str:
-        """The next line that a task says, 'PID TEXT'."""
-        line = self.heard.pop(0) if self.heard else self.read()
-        assert " failed " not in line, line
-        return line
+        """The next that a task says, 'PID TEXT'."""
+        while not self.heard:
+            self._hear()
+        said = self.heard.pop(0)
+        assert " failed " not in said, said
+        return said
+
+    def end(self) -> int:
+        self.channel.close()
+        return self.process.wait(60)
+
+    def _tell(self, *words: str | int) -> None:
+        self.channel.send(json.dumps(words).encode())
+
+    def _hear(self) -> tuple[str, int]:
+        """Take one message; what a task says is put aside."""
+        message = self.channel.recv(65536)
+        assert message, "the nursery and all its tasks have ended"
+        kind, pid, text = json.loads(message)
+        if kind == "says":
+            self.heard.append(f"{pid} {text}")
+        return kind, pid
+
+    def _until(self, kind: str, pid: int | None = None) -> int:
+        while (heard := self._hear()) != (kind, pid or heard[1]):
+            assert heard[0] == "says", heard
+        return heard[1]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,13 @@
-"""Forks a process for each task it is told: 'TASK<tab>ARGUMENT...'; 'wait<tab>PID' reaps one."""
+"""Forks a process for each task it is told: [TASK, ARGUMENT...]; ["wait", PID] reaps one.
 
+All of them speak through one socket, whose descriptor is the only argument. It keeps messages
+apart, whoever sends them; standard output is for nobody.
+"""
+
+import json
 import os
 import random
+import socket
 import sys
 import threading
 import traceback
@@ -23,10 +29,15 @@ from comfynb.store.duck import DuckDatabase
 from comfynb.store.migrate import migrate as bring_up_to_date
 from comfynb.store.statements import Migration, migrations
 
+channel = socket.socket(fileno=int(sys.argv[1]))
 
-def say(text: object) -> None:
-    """One write, so that lines of several processes do not mix."""
-    os.write(1, f"{os.getpid()} {text}\n".encode())
+
+def tell(kind: str, pid: int, text: str = "") -> None:
+    channel.send(json.dumps([kind, pid, text]).encode())
+
+
+def say(text: str) -> None:
+    tell("says", os.getpid(), text)
 
 
 def new_job() -> Job:
@@ -80,10 +91,9 @@ def write(place: str) -> None:
             ack("ended", job, prompt)
 
 
-def hammer(place: str, name: str, number: str, width: str) -> None:
+def hammer(place: str, name: str, number: int, width: int) -> None:
     """Count a counter up, always wanting the next turn; ``width`` calls at once."""
     store = open_store(place)
-    total, wide = int(number), int(width)
 
     def count(tx: object, i: int) -> int:
         ((n,),) = tx.execute("update counter set n = n + 1 returning n")  # type: ignore[attr-defined]
@@ -92,10 +102,10 @@ def hammer(place: str, name: str, number: str, width: str) -> None:
 
     store.ready().result()
     say("ready")
-    for start in range(0, total, wide):
+    for start in range(0, number, width):
         pending = [
             store.transact(lambda tx, i=i: count(tx, i))
-            for i in range(start, min(start + wide, total))
+            for i in range(start, min(start + width, number))
         ]
         for one in pending:
             one.result()
@@ -103,19 +113,19 @@ def hammer(place: str, name: str, number: str, width: str) -> None:
     say("done")
 
 
-def open_and_close(place: str, name: str, number: str) -> None:
+def open_and_close(place: str, name: str, number: int) -> None:
     """Open the store anew for every row: what loses rows where DuckDB's own lock is trusted."""
-    for i in range(int(number)):
+    for i in range(number):
         store = open_store(place)
         store.put(Project(id=f"{name}-{i}", name="x")).result()
         store.close().result()
     say("done")
 
 
-def migrate(place: str, newest: str) -> None:
+def migrate(place: str, newest: int) -> None:
     """Bring a store to version N, step by step."""
     steps = list(migrations("duckdb"))
-    for version in range(len(steps) + 1, int(newest) + 1):
+    for version in range(len(steps) + 1, newest + 1):
         sql = f"""
         alter table jobs add column extra_{version} bigint default {version};
         create table copy_{version} as select * from projects;
@@ -139,12 +149,12 @@ TASKS = {
 
 
 def main() -> None:
-    print("open", flush=True)
-    for line in sys.stdin:
-        task, *args = line.rstrip("\n").split("\t")
+    tell("open", os.getpid())
+    while message := channel.recv(65536):
+        task, *args = json.loads(message)
         if task == "wait":
-            os.waitpid(int(args[0]), 0)
-            print("gone", args[0], flush=True)
+            os.waitpid(args[0], 0)
+            tell("gone", args[0])
             continue
         pid = os.fork()
         if pid == 0:
@@ -153,10 +163,10 @@ def main() -> None:
                 TASKS[task](*args)
             except BaseException as error:  # noqa: BLE001 - told to the test
                 traceback.print_exc()
-                say(f"failed {error!r}".replace("\n", " ")[:1000])
+                say(f"failed {error!r}"[:1000])
                 code = 1
             os._exit(code)
-        os.write(1, f"started {pid}\n".encode())
+        tell("started", pid)
 
 
 main()
