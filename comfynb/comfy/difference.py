@@ -11,12 +11,14 @@ from comfynb.comfy.graph import is_link
 from comfynb.comfy.layout_changes import PlacedNode, layout_changes, placed_nodes
 from comfynb.comfy.matching import ids_are_kept, match_nodes
 from comfynb.comfy.problems import node_label, shorten
+from comfynb.models import ExposedParameter
 
 __all__ = ["Difference", "WorkflowDiff", "diff_prompts", "diff_workflows"]
 
 _LONG = 60
 """Of two texts, the longer of which is longer than this, only what differs is shown."""
 _AROUND = 12
+_MOST_NAMES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,8 @@ class Difference:
     """
 
     kind: str
-    """``added``, ``removed``, ``class``, ``title``, ``mode``, ``input`` or ``parameter``."""
+    """``added``, ``removed``, ``class``, ``title``, ``mode``, ``input``, ``parameter`` (of app mode)
+    or ``exposed``."""
     node_id: str
     title: str
     input: str = ""
@@ -52,7 +55,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowDiff(Sequence[Difference]):
-    """What changed between two versions; empty where they run the same.
+    """What changed between two versions; empty where they run the same and let one set the same.
 
     ``layout`` says in sentences what changed for the eye alone (nodes moved, notes): it does not
     count as a change, so a diff with nothing else is false. ``renumbered`` tells that nodes were
@@ -87,11 +90,14 @@ def diff_prompts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Di
 def diff_workflows(
     before: tuple[Mapping[str, Any], Mapping[str, Any]],
     after: tuple[Mapping[str, Any], Mapping[str, Any]],
+    *,
+    exposed: tuple[Sequence[ExposedParameter], Sequence[ExposedParameter]] = ((), ()),
 ) -> WorkflowDiff:
     """Say what changed between two ``(prompt, UI workflow)`` pairs; a UI workflow may be empty.
 
     Nodes are matched as :func:`~comfynb.comfy.matching.match_nodes` explains. What the two prompts
-    run counts; what was muted or bypassed is told as that, not as nodes that vanished.
+    run counts; what was muted or bypassed is told as that, not as nodes that vanished. ``exposed``
+    are the parameters of the two, in order.
     """
     old_prompt, old_ui = before
     new_prompt, new_ui = after
@@ -108,7 +114,12 @@ def diff_workflows(
         for change in _differences(sides)
         if change.kind not in {"added", "removed"} or not _within(change.node_id, explained)
     ]
-    changes = [*modes, *changes, *_parameters(old_ui, new_ui, old_placed, new_placed)]
+    changes = [
+        *modes,
+        *changes,
+        *_parameters(old_ui, new_ui, old_placed, new_placed),
+        *_exposed(sides, *exposed),
+    ]
     return WorkflowDiff(
         changes,
         layout_changes(old_ui, new_ui),
@@ -132,21 +143,25 @@ class _Sides:
     old_placed: Mapping[str, PlacedNode]
     new_placed: Mapping[str, PlacedNode]
 
+    def now(self, old_id: str) -> str | None:
+        """The id that a node of the earlier prompt has in the later one; None if it is gone."""
+        if old_id in self.matched:
+            return self.matched[old_id]
+        # The same id, another class: people who edit prompts by hand do that.
+        return old_id if old_id in self.after and old_id not in self.matched.values() else None
+
 
 def _differences(sides: _Sides) -> Iterator[Difference]:
     before, after = sides.before, sides.after
-    found_again = set(sides.matched.values())
+    found_again: set[str] = set()
     for old_id, old in before.items():
-        new_id = sides.matched.get(old_id)
-        if new_id is None and old_id in after and old_id not in found_again:
-            # The same id, another class: people who edit prompts by hand do that.
-            new_id = old_id
-            found_again.add(old_id)
+        new_id = sides.now(old_id)
         if new_id is None:
             path = _path(old_id, sides.old_placed)
             text = f"{_label(before, old_id, path)} was removed."
             yield Difference("removed", old_id, _title(old), text=text, path=path)
             continue
+        found_again.add(new_id)
         yield from _node(sides, old_id, new_id)
     for new_id, new in after.items():
         if new_id not in found_again:
@@ -186,11 +201,7 @@ def _node(sides: _Sides, old_id: str, new_id: str) -> Iterator[Difference]:
 
 def _same(sides: _Sides, was: Any, now: Any) -> bool:
     if is_link(was) and is_link(now) and was[0] in sides.before and now[0] in sides.after:
-        matched = sides.matched
-        same_node = matched.get(was[0]) == now[0] or (
-            was[0] == now[0] and was[0] not in matched and now[0] not in matched.values()
-        )
-        return same_node and int(was[1]) == int(now[1])
+        return sides.now(was[0]) == now[0] and int(was[1]) == int(now[1])
     return _key(was) == _key(now)
 
 
@@ -277,6 +288,47 @@ def _parameters(
     if kept != [place for place in theirs if place in ours]:
         text = "The order of the inputs in app mode changed."
         yield Difference("parameter", "", "app mode", "order", text=text, was="", now="reordered")
+
+
+def _exposed(
+    sides: _Sides, before: Sequence[ExposedParameter], after: Sequence[ExposedParameter]
+) -> Iterator[Difference]:
+    """What people can set, and under which names; what went with its node is not told again."""
+    ours = {
+        (node_id, p.field_name): p for p in before if (node_id := sides.now(p.node_id)) is not None
+    }
+    theirs = {(p.node_id, p.field_name): p for p in after}
+    for place in dict.fromkeys((*ours, *theirs)):
+        node_id, name = place
+        old, new = ours.get(place), theirs.get(place)
+        for was, now in zip(_as_shown(old), _as_shown(new), strict=True):
+            if was == now or not (was and now):
+                continue
+            path = _path(node_id, sides.new_placed)
+            label = _label(sides.after, node_id, path)
+            text = f"{label}: {name} was {was}, is {now}."
+            title = _title(sides.after.get(node_id) or {})
+            yield Difference("exposed", node_id, title, name, old, new, text, path, was, now)
+    kept = [place for place in ours if place in theirs]
+    if kept != [place for place in theirs if place in ours]:
+        was, now = _named(before), _named(after)
+        text = f"The order of the exposed parameters was {was}, is {now}."
+        title = "exposed parameters"
+        yield Difference("exposed", "", title, "order", text=text, was=was, now=now)
+
+
+def _named(parameters: Sequence[ExposedParameter]) -> str:
+    names = [shorten(parameter.display_name) for parameter in parameters]
+    rest = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _as_shown(parameter: ExposedParameter | None) -> tuple[str, str]:
+    """A parameter's name and group in words; a group only where there is a parameter."""
+    if parameter is None:
+        return "not exposed", ""
+    group = f"in the group {shorten(parameter.group)}" if parameter.group else "in no group"
+    return f"exposed as {shorten(parameter.display_name)}", group
 
 
 def _chosen(workflow: Mapping[str, Any]) -> list[tuple[str, str]]:

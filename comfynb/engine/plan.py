@@ -20,6 +20,7 @@ from comfynb.errors import UsageError
 from comfynb.models import (
     CanvasLayout,
     CanvasNode,
+    ExposedParameter,
     FallbackStrategy,
     Job,
     NodeExecution,
@@ -52,16 +53,34 @@ With it and the snapshot, the same texts can be made again at any time: nothing 
 
 
 def version_of(
-    workflow_id: str, number: int, workflow_json: dict[str, Any], api_json: dict[str, Any]
+    workflow_id: str,
+    number: int,
+    workflow_json: dict[str, Any],
+    api_json: dict[str, Any],
+    exposed: Sequence[ExposedParameter] | None = None,
 ) -> WorkflowVersion:
-    """The version of a workflow that has exactly this content."""
+    """The version of a workflow that has exactly this content.
+
+    Of parameters counts what a person made of them: which there are, their names, groups and order.
+    What a backend says (limits, choices) is no content, else a new model would make a new version.
+    """
+    looks = [[p.node_id, p.field_name, p.display_name, p.group] for p in exposed or ()]
+    content = [workflow_json, api_json] if exposed is None else [workflow_json, api_json, looks]
     return WorkflowVersion(
-        id=content_sha256(workflow_id, workflow_json, api_json),
+        id=content_sha256(workflow_id, *content),
         workflow_id=workflow_id,
         version=number,
         workflow_json=workflow_json,
         api_json=api_json,
+        exposed_parameters=None if exposed is None else [_without_choices(p) for p in exposed],
     )
+
+
+def _without_choices(parameter: ExposedParameter) -> ExposedParameter:
+    limits = parameter.constraints
+    if limits is None or limits.choices is None:
+        return parameter
+    return parameter.model_copy(update={"constraints": limits.model_copy(update={"choices": None})})
 
 
 @dataclass(frozen=True, slots=True)

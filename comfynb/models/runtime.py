@@ -17,6 +17,7 @@ from comfynb.models._base import (
     new_id,
     utcnow,
 )
+from comfynb.models.workflow import ExposedParameter
 
 __all__ = [
     "JobEvent",
@@ -149,6 +150,9 @@ class WorkflowVersion(StoredModel):
     created_at: UtcDatetime = Field(default_factory=utcnow)
     workflow_json: JsonObject = Field(default_factory=dict)
     api_json: JsonObject = Field(default_factory=dict)
+    exposed_parameters: list[ExposedParameter] | None = None
+    """What could be set, in order, without the choices: backends say these. None for a version that
+    was made before this was kept."""
 
 
 class PresetRecord(StoredModel):

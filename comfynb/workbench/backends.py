@@ -1,31 +1,28 @@
 """``wb.backends``: which ComfyUI servers there are, and how they are."""
 
-import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from comfynb.comfy import (
     Address,
-    BasicAuth,
     BearerAuth,
     ComfyClient,
     Credentials,
-    HeaderAuth,
-    TokenAuth,
     parse_address,
 )
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.host import Doing, run_blocking
 from comfynb.engine.views import BackendView
 from comfynb.errors import NotFound, UsageError
-from comfynb.models import AuthConfig, AuthKind, BackendConfig, new_id, utcnow
+from comfynb.models import BackendConfig, new_id, utcnow
 from comfynb.widgets import BackendPicker, BackendsTable, mimebundle, shared_view
+from comfynb.workbench.known_backends import auth_config, backend_config, credentials_for
 from comfynb.workbench.sources import History, SavedWorkflows
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
 
-__all__ = ["Backend", "Backends", "auth_config", "credentials_for"]
+__all__ = ["Backend", "Backends"]
 
 CHECK_TIMEOUT = 5.0
 """Seconds that a server gets to answer when it is added."""
@@ -71,7 +68,7 @@ class Backend:
     @property
     def object_info(self) -> dict[str, Any]:
         """Its node classes as the server describes them; asked for if not known yet."""
-        return self._workbench.object_info(self._live)
+        return self._workbench.node_classes.of(self._live)
 
     @property
     def workflows(self) -> SavedWorkflows:
@@ -84,15 +81,21 @@ class Backend:
 
     def move(self, url: str) -> None:
         """It answers at another address now; credentials in ``url`` are not taken."""
-        self._workbench.move_backend(self._live, parse_address(url)[0])
+        address = parse_address(url)[0]
+        self._change(
+            scheme=address.scheme,
+            host=address.host,
+            port=address.port,
+            path_prefix=address.path_prefix,
+        )
 
     def enable(self) -> None:
         """Use it."""
-        self._workbench.change_backend(self._live, enabled=True)
+        self._change(enabled=True)
 
     def disable(self) -> None:
         """Give it no more work; what runs there ends there."""
-        self._workbench.change_backend(self._live, enabled=False)
+        self._change(enabled=False)
 
     def change(
         self,
@@ -102,16 +105,23 @@ class Backend:
         capabilities: Iterable[str] | None = None,
         max_concurrent_jobs: int | None = None,
     ) -> None:
-        """Change some of its settings; they take effect at once and are stored."""
+        """Change some of its settings; they take effect at once and are stored.
+
+        Raises:
+            UsageError: a value that is not allowed, or a name that another backend has.
+        """
+        if name is not None:
+            self._workbench.backends.check_name(name, self.id)
         changes = {
             "name": name,
             "tags": None if tags is None else list(tags),
             "capabilities": None if capabilities is None else list(capabilities),
             "max_concurrent_jobs": max_concurrent_jobs,
         }
-        self._workbench.change_backend(
-            self._live, **{key: value for key, value in changes.items() if value is not None}
-        )
+        self._change(**{key: value for key, value in changes.items() if value is not None})
+
+    def _change(self, **changes: Any) -> None:
+        self._workbench.known_backends.change(self._live, **changes)
 
     def __repr__(self) -> str:
         view = self.view
@@ -151,6 +161,7 @@ class Backends:
         with ``auth_env`` it is read from that environment variable whenever it is needed.
 
         Raises:
+            UsageError: a setting that is not allowed, or a name that another backend has.
             BackendUnreachable: nobody answers there.
             NotComfyUI: somebody else answers there.
             AuthenticationRequired: it wants a password or token, or another one.
@@ -162,7 +173,7 @@ class Backends:
         if check:
             run_blocking(_ask(address, name, credentials))
         known = self._at(address)
-        config = BackendConfig(
+        config = backend_config(
             id=known.id if known else new_id(),
             name=name or (known.name if known else self._free_name(address)),
             host=address.host,
@@ -175,27 +186,33 @@ class Backends:
             tags=list(tags),
             auth=auth_config(credentials, auth_env),
             created_at=known.config.created_at if known else utcnow(),
+            # It is said elsewhere: wb.metrics.agent(...).
+            agent_url=known.config.agent_url if known else None,
         )
-        other = self._named(config.name)
-        if other is not None and other.id != config.id:
+        self.check_name(config.name, config.id)
+        live = self._workbench.known_backends.add(
+            config, credentials, store_secret=auth_env is None
+        )
+        return Backend(self._workbench, live)
+
+    def check_name(self, name: str, backend_id: str) -> None:
+        """Refuse a name that another backend has; raises UsageError."""
+        other = next((b for b in self if b.name == name and b.id != backend_id), None)
+        if other is not None:
             raise UsageError(
-                f"There is another backend called {config.name} at {other.url}: "
+                f"There is another backend called {name} at {other.url}: "
                 "give this one another name=."
             )
-        return self._workbench.add_backend(config, credentials, store_secret=auth_env is None)
 
     def _at(self, address: Address) -> Backend | None:
         return next((b for b in self if b.url == address.base_url), None)
-
-    def _named(self, name: str) -> Backend | None:
-        return next((b for b in self if b.name == name), None)
 
     def _free_name(self, address: Address) -> str:
         return address.netloc + address.path_prefix
 
     def remove(self, name: str) -> "Doing[None]":
         """Forget a backend; ``await`` it or ``.wait()``. Its jobs stay in the store."""
-        return self._workbench.remove_backend(self[name]._live)  # noqa: SLF001
+        return self._workbench.known_backends.remove(self[name]._live)  # noqa: SLF001
 
     def picker(self) -> BackendPicker:
         """A widget to choose backends with; its ``value`` is the chosen backends' ids."""
@@ -251,49 +268,6 @@ async def _ask(address: Address, name: str | None, credentials: Credentials | No
     client = ComfyClient(address.base_url, name=name or "", auth=credentials, timeout=CHECK_TIMEOUT)
     async with client:
         await client.probe()
-
-
-def auth_config(credentials: Credentials | None, env: str | None) -> AuthConfig | None:
-    """What the store may know of credentials: everything but the secret."""
-    match credentials:
-        case None:
-            return None
-        case BasicAuth(username=username):
-            return AuthConfig(kind=AuthKind.BASIC, username=username, env=env)
-        case BearerAuth():
-            return AuthConfig(kind=AuthKind.BEARER, env=env)
-        case HeaderAuth(name=header):
-            return AuthConfig(kind=AuthKind.HEADER, header=header, env=env)
-        case TokenAuth():
-            return AuthConfig(kind=AuthKind.TOKEN, env=env)
-
-
-def credentials_for(config: AuthConfig | None, secret: str | None) -> Credentials | None:
-    """Put a stored reference and its secret together again; None where either is missing."""
-    if config is None:
-        return None
-    if config.env is not None:
-        secret = os.environ.get(config.env)
-    if secret is None:
-        return None
-    match config.kind:
-        case AuthKind.BASIC:
-            return BasicAuth(config.username or "", secret)
-        case AuthKind.BEARER:
-            return BearerAuth(secret)
-        case AuthKind.HEADER:
-            return HeaderAuth(config.header or "", secret)
-        case AuthKind.TOKEN:
-            return TokenAuth(secret)
-
-
-def secret_of(credentials: Credentials) -> str:
-    """The secret itself, for the secret file alone."""
-    match credentials:
-        case BasicAuth(password=secret) | HeaderAuth(value=secret):
-            return secret.reveal()
-        case BearerAuth(token=secret) | TokenAuth(token=secret):
-            return secret.reveal()
 
 
 def _from_environment(credentials: Credentials | None, variable: str) -> Credentials:

@@ -236,11 +236,11 @@ def check_workflow(
     if backend is not None:
         chosen = workbench.backends[backend].id
         lives = [live for live in lives if live.id == chosen]
-        workbench.object_info(lives[0])
+        workbench.node_classes.of(lives[0])
     else:
         lives = [live for live in lives if live.config.enabled]
         if not any(live.object_info is not None for live in lives):
-            workbench.reference_object_info(())
+            workbench.node_classes.reference(())
     known = {
         live.name: ObjectInfo(live.object_info)
         for live in workbench.engine.backends.values()

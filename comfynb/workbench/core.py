@@ -2,50 +2,46 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import weakref
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from comfynb.comfy import Address, ComfyClient, Credentials, input_ref
-from comfynb.comfy.object_info import ObjectInfo
-from comfynb.engine.backend import LiveBackend
+from comfynb.comfy import input_ref
 from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.engine import Engine, Recovered
 from comfynb.engine.heap import settle_heap
-from comfynb.engine.host import Doing, LoopHost, run_blocking
+from comfynb.engine.host import Doing, LoopHost
 from comfynb.engine.inputs import InputFolder
 from comfynb.engine.live import LiveJob
 from comfynb.engine.plan import RUNS_PROJECT, RunPlan, make_jobs
-from comfynb.engine.secrets import SecretFile
-from comfynb.errors import BackendError, ComfynbError, NotFound, UsageError
+from comfynb.errors import BackendError, ComfynbError, NotFound
 from comfynb.models import (
-    BackendConfig,
     Job,
     JobStatus,
-    ObjectInfoRecord,
     Project,
-    PromptRecord,
-    PromptStatus,
-    utcnow,
 )
 from comfynb.store import Store, Table, open_store
-from comfynb.workbench.backends import Backend, Backends, credentials_for, secret_of
-from comfynb.workbench.deploy.catalogue import Catalogue
-from comfynb.workbench.deploy.deployments import Deployments
-from comfynb.workbench.deploy.people import People
-from comfynb.workbench.deploy.session import DeploySession
-from comfynb.workbench.deploy.tokens import Tokens
+from comfynb.workbench.backends import Backends
 from comfynb.workbench.graphs import Graphs
 from comfynb.workbench.jobs import JobHandle, JobList, Jobs
+from comfynb.workbench.known_backends import KnownBackends
 from comfynb.workbench.library import Workflows
-from comfynb.workbench.metrics import Metrics, agent_secret
+from comfynb.workbench.metrics import Metrics
+from comfynb.workbench.node_classes import NodeClasses
 from comfynb.workbench.sweeps import Score, Study, Sweep, Sweepable, Sweeps, start_study
 from comfynb.workbench.workflows import Workflow
+
+if TYPE_CHECKING:
+    from comfynb.workbench.deploy.catalogue import Catalogue
+    from comfynb.workbench.deploy.deployments import Deployments
+    from comfynb.workbench.deploy.people import People
+    from comfynb.workbench.deploy.session import DeploySession
+    from comfynb.workbench.deploy.tokens import Tokens
 
 __all__ = ["Workbench"]
 
@@ -81,17 +77,19 @@ class Workbench:
         user: str | None = None,
     ) -> None:
         path = str(store or os.environ.get("COMFYNB_STORE") or "comfynb.duckdb")
+        self._user = user
         self._closed = False
         self._cleanups = contextlib.ExitStack()
         # First, since it may fail: then there is nothing else to clean up.
         self.store: Store = open_store(path)
         self.host = LoopHost()
         self.files = Path(files).absolute() if files else _files_beside(path)
-        self.secrets = SecretFile()
         self.report = _reporter(weakref.ref(self))
         self.engine = Engine(self.store, self.host, self.files / "outputs", report=self.report)
         self.inputs = InputFolder(self.files / "inputs")
-        self._object_infos: dict[str, tuple[dict[str, Any], ObjectInfo]] = {}
+        self.node_classes = NodeClasses(self.engine, self.host)
+        self.known_backends = KnownBackends(self.store, self.engine, self.host)
+        self.secrets = self.known_backends.secrets
         self.problems: list[str] = []
         """Errors in the background that belong to no job; the log has them with tracebacks."""
         self.backends = Backends(self)
@@ -100,16 +98,18 @@ class Workbench:
         self.jobs = Jobs(self)
         self.sweeps = Sweeps(self)
         self.metrics = Metrics(self)
-        session = self._deploy = DeploySession(self, user)
-        self.catalogue = Catalogue(session)
-        self.deployments = Deployments(session)
-        self.tokens = Tokens(session)
-        self.people = People(session)
-        self._ensure_project()
-        settle_heap()
-        self.host.ask(self._open_backends)
+        self._resuming: Doing[Recovered] | None = None
+        try:
+            self._ensure_project()
+            settle_heap()
+            self.problems += self.host.ask(self.known_backends.open)
+        except BaseException:
+            # A store that is damaged or newer says so only now.
+            self.close()
+            raise
         self.host.ask(self.metrics.collector.start)
-        self._resuming: Doing[Recovered] | None = self.resume() if resume else None
+        if resume:
+            self._resuming = self.resume()
 
     @classmethod
     def demo(cls, store: str | Path | None = None, *, backends: int = 2) -> "Workbench":
@@ -119,6 +119,45 @@ class Workbench:
 
         return open_demo(cls, store, backends)
 
+    # Deployments ------------------------------------------------------------------------------
+    # Imported when first asked for: what locks and scripts need takes a quarter of the time in
+    # which all of comfynb is imported, and many notebooks make no deployment. Completion with Tab
+    # looks into cached properties, as it does not into others.
+
+    @functools.cached_property
+    def _deploy(self) -> "DeploySession":
+        from comfynb.workbench.deploy.session import DeploySession
+
+        return DeploySession(self, self._user)
+
+    @functools.cached_property
+    def catalogue(self) -> "Catalogue":
+        """Node packs and models that deployments are made of."""
+        from comfynb.workbench.deploy.catalogue import Catalogue
+
+        return Catalogue(self._deploy)
+
+    @functools.cached_property
+    def deployments(self) -> "Deployments":
+        """From a workflow to a lock, a script and a machine."""
+        from comfynb.workbench.deploy.deployments import Deployments
+
+        return Deployments(self._deploy)
+
+    @functools.cached_property
+    def tokens(self) -> "Tokens":
+        """Tokens of services that models come from, encrypted."""
+        from comfynb.workbench.deploy.tokens import Tokens
+
+        return Tokens(self._deploy)
+
+    @functools.cached_property
+    def people(self) -> "People":
+        """Who works with this store, and what they may do."""
+        from comfynb.workbench.deploy.people import People
+
+        return People(self._deploy)
+
     # Opening ----------------------------------------------------------------------------------
 
     def _ensure_project(self) -> None:
@@ -126,40 +165,6 @@ class Workbench:
             self.store.put(
                 Project(id=RUNS_PROJECT, name="Runs", description="Single runs of workflows.")
             ).result()
-
-    def _open_backends(self) -> None:
-        configs = self.store.find(BackendConfig, order_by="created_at").result()
-        if not configs:
-            return
-        infos = {i.backend_id: i.data for i in self.store.find(ObjectInfoRecord).result()}
-        client_ids = self._former_client_ids()
-        for config in configs:
-            try:
-                credentials = credentials_for(config.auth, self.secrets.get(config.id))
-            except ComfynbError as error:
-                credentials = None
-                self.problems.append(str(error))
-            self.engine.add_backend(
-                config,
-                credentials,
-                client_id=client_ids.get(config.id),
-                object_info=infos.get(config.id),
-            )
-
-    def _former_client_ids(self) -> dict[str, str]:
-        """The client id that dead kernels' prompts were sent with, for each backend.
-
-        Taking it over lets the server tell us their progress; two living clients must not share
-        one, so a living kernel's is never taken.
-        """
-        alive = self.store.live_owners().result()
-        found: dict[str, Counter[str]] = {}
-        for state in (PromptStatus.SENDING, PromptStatus.QUEUED, PromptStatus.RUNNING):
-            for record in self.store.find(PromptRecord, where={"state": state.value}).result():
-                owner = self.store.journal.owner_of(record.job_id).result()
-                if record.client_id and owner not in alive:
-                    found.setdefault(record.backend_id, Counter())[record.client_id] += 1
-        return {backend: counts.most_common(1)[0][0] for backend, counts in found.items()}
 
     def resume(self) -> Doing[Recovered]:
         """Pick up jobs that no living kernel looks after; ``await`` it or ``.wait()``."""
@@ -184,111 +189,9 @@ class Workbench:
 
     # For the parts -----------------------------------------------------------------------------
 
-    def add_backend(
-        self, config: BackendConfig, credentials: Credentials | None, *, store_secret: bool
-    ) -> Backend:
-        """Store a backend and know it from now on; the same id replaces its former settings."""
-        if credentials is not None and store_secret:
-            self.secrets.set(config.id, secret_of(credentials))
-        else:
-            self.secrets.remove(config.id)
-        self.store.put(config).result()
-        live = self.host.ask(self.engine.put_backend, config, credentials)
-        return Backend(self, live)
-
-    def change_backend(self, live: LiveBackend, **changes: Any) -> None:
-        """Change some settings of a backend, here and in the store."""
-        config = BackendConfig.model_validate(
-            {**live.config.model_dump(), **changes, "updated_at": utcnow()}
-        )
-        self.store.put(config).result()
-        self.host.ask(self.engine.put_backend, config, live.credentials)
-
-    def move_backend(self, live: LiveBackend, address: Address) -> None:
-        """A backend answers at another address now."""
-        self.change_backend(
-            live,
-            scheme=address.scheme,
-            host=address.host,
-            port=address.port,
-            path_prefix=address.path_prefix,
-        )
-
     def check_backends(self) -> Doing[None]:
         """Ask every backend for its health now; ``await`` it or ``.wait()``."""
-
-        async def check() -> None:
-            await asyncio.gather(*(b.check() for b in list(self.engine.backends.values())))
-
-        return self.host.do(check(), "check backends")
-
-    def remove_backend(self, live: LiveBackend) -> Doing[None]:
-        """Forget a backend, here and in the store."""
-
-        async def remove() -> None:
-            await self.engine.remove_backend(live.id)
-            self.secrets.remove(agent_secret(live.id))
-            await self.store.delete(ObjectInfoRecord, live.id)
-            await self.store.delete(BackendConfig, live.id)
-            self.secrets.remove(live.id)
-
-        return self.host.do(remove(), f"remove {live.name}")
-
-    def object_info(self, live: LiveBackend) -> dict[str, Any]:
-        """A backend's node classes; asked for now if they are not known yet."""
-        if live.object_info is None:
-            if not self.host.on_loop:
-                return self.host.wait(live.learn_object_info())
-            # The loop runs the very cell that asks, so it cannot be waited for.
-            fetched = run_blocking(_fetch_object_info(live))
-            self.host.ask(live.take_object_info, fetched)
-            return fetched
-        return live.object_info
-
-    def known_object_infos(self) -> list[tuple[LiveBackend, dict[str, Any]]]:
-        """The enabled backends whose node classes are known, with them."""
-        return [
-            (live, live.object_info)
-            for live in self.engine.backends.values()
-            if live.config.enabled and live.object_info is not None
-        ]
-
-    def reference_object_info(self, wanted: Iterable[str]) -> ObjectInfo:
-        """Node classes to read a workflow by: those of the backend that has most of ``wanted``.
-
-        Raises:
-            UsageError: there is no backend to ask.
-            BackendUnreachable: none of them answers, and none answered before.
-        """
-        classes = set(wanted)
-        known = self.known_object_infos()
-        if not known:
-            candidates = [b for b in self.engine.backends.values() if b.config.enabled]
-            if not candidates:
-                raise UsageError(
-                    "A backend must say what its nodes are, and there is none yet: "
-                    'wb.backends.add("http://gpu1:8188").'
-                )
-            known = [self._first_object_info(candidates)]
-        best = max(known, key=lambda each: len(classes & each[1].keys()))
-        return self._parsed(best[0].id, best[1])
-
-    def _first_object_info(
-        self, candidates: Sequence[LiveBackend]
-    ) -> tuple[LiveBackend, dict[str, Any]]:
-        for live in candidates[:-1]:
-            try:
-                return live, self.object_info(live)
-            except BackendError as error:
-                logger.info("%s does not say what its nodes are: %s", live.name, error)
-        return candidates[-1], self.object_info(candidates[-1])
-
-    def _parsed(self, backend_id: str, raw: dict[str, Any]) -> ObjectInfo:
-        cached = self._object_infos.get(backend_id)
-        if cached is None or cached[0] is not raw:
-            cached = (raw, ObjectInfo(raw))
-            self._object_infos[backend_id] = cached
-        return cached[1]
+        return self.known_backends.check()
 
     async def keep_upload(self, name: str, content: bytes) -> str:
         """Keep a file that was uploaded in a form; returns its path on the kernel's machine."""
@@ -430,10 +333,11 @@ class Workbench:
         if self.host.on_loop:
             # A cell cannot wait for the loop that runs it; what is cancelled here cleans up later.
             self.engine.stop()
-            if not self._deploy.idle:
+            if "_deploy" in vars(self) and not self._deploy.idle:
                 self.host.start(self._deploy.aclose(), "close connections")
         elif self.host.usable:
-            self.host.wait(self._deploy.aclose(), CLOSE_TIMEOUT)
+            if "_deploy" in vars(self):
+                self.host.wait(self._deploy.aclose(), CLOSE_TIMEOUT)
             self.host.wait(self.engine.close(), CLOSE_TIMEOUT)
         self.store.close()
         self._cleanups.close()
@@ -442,7 +346,8 @@ class Workbench:
     async def aclose(self) -> None:
         """As :meth:`close`, from a coroutine."""
         if not self._closed:
-            await self._deploy.aclose()
+            if "_deploy" in vars(self):
+                await self._deploy.aclose()
             await self.engine.close()
             self.close()
 
@@ -500,9 +405,3 @@ def _reporter(workbench: "weakref.ref[Workbench]") -> Any:
             del alive.problems[:-100]
 
     return report
-
-
-async def _fetch_object_info(live: LiveBackend) -> dict[str, Any]:
-    client = ComfyClient(live.config.base_url, name=live.name, auth=live.credentials)
-    async with client:
-        return await client.object_info()

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from comfynb.comfy.check import missing_classes
 from comfynb.comfy.choices import Offer, offers, with_offers
 from comfynb.comfy.exposing import display_names, find_place, settable_parameters
+from comfynb.comfy.graph import is_link
 from comfynb.comfy.keys import ParameterKeys, parameter_keys
 from comfynb.comfy.object_info import ObjectInfo
 from comfynb.comfy.parameters import parameter_for, propose_parameters
@@ -225,6 +226,10 @@ class Exposed:
 
     # Beginning --------------------------------------------------------------------------------
 
+    def restore(self, recorded: Sequence[ExposedParameter]) -> None:
+        """Begin with what a version recorded; what its nodes no longer take is left out."""
+        self._take(self._carried_over(recorded, self._object_info()))
+
     def propose(self, former: WorkflowDefinition | None) -> None:
         """Begin with a proposal, or with what a person once made of an earlier version."""
         definition = self._definition
@@ -238,12 +243,15 @@ class Exposed:
         self, former: Sequence[ExposedParameter], info: ObjectInfo
     ) -> list[ExposedParameter]:
         """The same parameters with the types, limits and defaults of today; lost places are out."""
+        prompt = self._definition.api_json
         kept = []
         for old in former:
             try:
-                new = parameter_for(self._definition.api_json, info, old.node_id, old.field_name)
+                new = parameter_for(prompt, info, old.node_id, old.field_name)
             except (NotFound, UsageError):
-                continue  # that input is gone, or is fed by a link now
+                if not _is_settable_there(prompt, info, old):
+                    continue  # that input is gone, or is fed by a link now
+                new = old
             kept.append(_changed(new, display_name=old.display_name, group=old.group))
         return kept
 
@@ -265,6 +273,20 @@ def _was_edited(former: WorkflowDefinition, info: ObjectInfo) -> bool:
         return [(p.id, p.display_name, p.group) for p in sorted(parameters, key=lambda p: p.order)]
 
     return look(proposed) != look(former.exposed_parameters)
+
+
+def _is_settable_there(
+    prompt: Mapping[str, Any], info: ObjectInfo, parameter: ExposedParameter
+) -> bool:
+    """Whether a node whose class no backend knows just now has a value where a parameter sets one.
+
+    The machine with that node pack may be switched off today: names that a person gave stay.
+    """
+    node = prompt.get(parameter.node_id)
+    if not isinstance(node, Mapping) or info.node(str(node.get("class_type"))) is not None:
+        return False
+    inputs = node.get("inputs") or {}
+    return parameter.field_name in inputs and not is_link(inputs[parameter.field_name])
 
 
 def _place(parameter: ExposedParameter) -> tuple[str, str]:

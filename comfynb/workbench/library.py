@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from comfynb.comfy.load import LoadedWorkflow, load_file, load_text, load_workflow
 from comfynb.comfy.web import is_url
 from comfynb.errors import NotFound
-from comfynb.models import WorkflowDefinition, new_id, utcnow
+from comfynb.models import WorkflowDefinition, new_id
 from comfynb.workbench.sources import load_from_url
 from comfynb.workbench.templates import Templates
 from comfynb.workbench.workflows import Workflow
@@ -67,13 +67,11 @@ class Workflows:
         """Make a workflow of what was loaded; ``source`` says in words where it came from."""
         title = name or loaded.name or "workflow"
         known = self._stored(title)
-        definition = WorkflowDefinition(
-            id=known.id if known else new_id(),
-            name=title,
-            workflow_json={},
-            api_json={},
-            created_at=known.created_at if known else utcnow(),
-        )
+        blank: dict[str, Any] = {"workflow_json": {}, "api_json": {}}
+        if known is None:
+            definition = WorkflowDefinition(id=new_id(), name=title, **blank)
+        else:
+            definition = known.model_copy(update={**blank, "exposed_parameters": []})
         if source is not None:
             loaded = replace(loaded, source=source)
         return Workflow(self._workbench, definition, loaded)

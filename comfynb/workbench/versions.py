@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from comfynb.comfy.difference import WorkflowDiff, diff_workflows
 from comfynb.comfy.load import LoadedWorkflow
 from comfynb.errors import NotFound
-from comfynb.models import WorkflowVersion
+from comfynb.models import ExposedParameter, WorkflowVersion
 from comfynb.widgets.markup import esc, one_line
 from comfynb.widgets.tables import Cell, StaticTable
 
@@ -20,7 +20,7 @@ __all__ = ["ShownDiff", "Version", "Versions"]
 
 _SHOWN = 100
 
-Open = Callable[[LoadedWorkflow], "Workflow"]
+Open = Callable[[LoadedWorkflow, Sequence[ExposedParameter] | None], "Workflow"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,23 @@ class Version:
         """Bytes as JSON: what was loaded, the UI workflow where there is one."""
         return len(json.dumps(self.record.workflow_json or self.record.api_json).encode())
 
+    @property
+    def parameters(self) -> list[ExposedParameter]:
+        """What could be set, in order; empty too where the store did not keep that yet."""
+        return list(self.record.exposed_parameters or ())
+
     def load(self) -> "Workflow":
-        """The workflow as it was; running or saving it again makes no new version."""
+        """The workflow as it was, with the parameters that it exposed, under their names.
+
+        Saving it makes it the current one again; neither that nor running makes a new version.
+        """
         record = self.record
         return self._open(
             LoadedWorkflow(
                 "api", record.workflow_json or None, record.api_json, self._name,
                 f"version {record.version}",
-            )
+            ),
+            record.exposed_parameters,
         )  # fmt: skip
 
     def __repr__(self) -> str:
@@ -109,7 +118,8 @@ def _value(text: str) -> str:
 class Versions(Sequence[Version]):
     """``wf.versions``: numbered from 1, oldest first; ``wf.versions[1]``, ``wf.versions[-1]``.
 
-    A version is made when the workflow is run or saved with another content than before.
+    A version is made when the workflow is run or saved with another content than before, or with
+    other parameters: exposed, hidden, renamed, grouped or ordered otherwise.
     """
 
     def __init__(self, store: "Store", workflow_id: str, name: str, open_version: Open) -> None:
@@ -155,8 +165,17 @@ class Versions(Sequence[Version]):
     def diff(self, before: int = -2, after: int = -1) -> ShownDiff:
         """What changed from one version to another, by number; by default the latest change."""
         old, new = self[before].record, self[after].record
-        found = diff_workflows((old.api_json, old.workflow_json), (new.api_json, new.workflow_json))
-        return ShownDiff(found.changes, found.layout, found.renumbered)
+        ours, theirs = old.exposed_parameters, new.exposed_parameters
+        found = diff_workflows(
+            (old.api_json, old.workflow_json),
+            (new.api_json, new.workflow_json),
+            exposed=((), ()) if ours is None or theirs is None else (ours, theirs),
+        )
+        layout = list(found.layout)
+        if ours is None or theirs is None:
+            unknown = old if ours is None else new
+            layout.append(f"What version {unknown.version} let one set was not kept.")
+        return ShownDiff(found.changes, layout, found.renumbered)
 
     def _table(self) -> StaticTable:
         rows = [
@@ -165,12 +184,13 @@ class Versions(Sequence[Version]):
                 f"{version.created_at:%Y-%m-%d %H:%M:%S}",
                 len(version.record.api_json),
                 version.size,
+                "" if version.record.exposed_parameters is None else len(version.parameters),
                 "UI" if version.record.workflow_json else "API",
             )
             for version in self._all()
         ]
         return StaticTable(
-            ["Version", "Made (UTC)", "Nodes", "Bytes", "Format"],
+            ["Version", "Made (UTC)", "Nodes", "Bytes", "Parameters", "Format"],
             rows,
             empty="no version yet: one is made when the workflow is run or saved",
             limit=_SHOWN,

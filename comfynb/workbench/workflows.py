@@ -51,13 +51,18 @@ class Workflow:
     """One workflow: what it needs, what can be set, and how it is run."""
 
     def __init__(
-        self, workbench: "Workbench", definition: WorkflowDefinition, source: LoadedWorkflow | None
+        self,
+        workbench: "Workbench",
+        definition: WorkflowDefinition,
+        source: LoadedWorkflow | None,
+        exposed: Sequence[ExposedParameter] | None = None,
     ) -> None:
         self._workbench = workbench
         self._definition = definition
         self._source = source
         self._report: ConversionReport | None = None
         self._prepared = source is None
+        self._recorded = exposed
         self._version: WorkflowVersion | None = None
         self._texts: Texts | None = None
         self._exposed = Exposed(definition, self._info, self._infos)
@@ -115,10 +120,10 @@ class Workflow:
         return self._object_info(_classes(self._definition.api_json))
 
     def _infos(self) -> list[tuple[str, Mapping[str, Any]]]:
-        return [(live.name, info) for live, info in self._workbench.known_object_infos()]
+        return [(live.name, info) for live, info in self._workbench.node_classes.known()]
 
     def _object_info(self, wanted: Iterable[str] = ()) -> ObjectInfo:
-        return self._workbench.reference_object_info(wanted)
+        return self._workbench.node_classes.reference(wanted)
 
     def _prepare(self) -> None:
         """Convert it and propose parameters: done when first needed, since it asks a backend."""
@@ -137,8 +142,11 @@ class Workflow:
             raise WorkflowError(f"{self.name} has no node that would run.")
         self._definition.api_json = prompt
         self._definition.workflow_json = source.workflow or {}
-        former = self._workbench.store.get(WorkflowDefinition, self.id).result()
-        self._exposed.propose(former)
+        if self._recorded is not None:
+            self._exposed.restore(self._recorded)
+        else:
+            former = self._workbench.store.get(WorkflowDefinition, self.id).result()
+            self._exposed.propose(former)
         self._prepared = True
 
     def _parameter_keys(self) -> ParameterKeys:
@@ -259,7 +267,11 @@ class Workflow:
         definition = self._definition
         store = self._workbench.store
         version = version_of(
-            definition.id, self._next_number(), definition.workflow_json, definition.api_json
+            definition.id,
+            self._next_number(),
+            definition.workflow_json,
+            definition.api_json,
+            definition.exposed_parameters,
         )
         if self._version is not None and self._version.id == version.id:
             version = self._version
@@ -276,11 +288,13 @@ class Workflow:
         store = self._workbench.store
         return 1 + store.count(WorkflowVersion, {"workflow_id": self._definition.id}).result()
 
-    def _as_it_was(self, loaded: LoadedWorkflow) -> "Workflow":
+    def _as_it_was(
+        self, loaded: LoadedWorkflow, exposed: Sequence[ExposedParameter] | None
+    ) -> "Workflow":
         definition = self._definition.model_copy(
             update={"workflow_json": {}, "api_json": {}, "exposed_parameters": []}
         )
-        return Workflow(self._workbench, definition, loaded)
+        return Workflow(self._workbench, definition, loaded, exposed)
 
     def diff(self, before: int = -2, after: int = -1) -> ShownDiff:
         """What changed from one version to another, by number; by default the latest change."""
@@ -599,7 +613,7 @@ class Workflow:
         prompt = self._bound(*point)
         infos = [
             (live, info)
-            for live, info in self._workbench.known_object_infos()
+            for live, info in self._workbench.node_classes.known()
             if backend_id in {None, live.id}
         ]
         if not infos:

@@ -7,6 +7,7 @@ import pytest
 
 from comfynb.comfy.convert import to_api_prompt
 from comfynb.comfy.difference import WorkflowDiff, diff_workflows
+from comfynb.models import ExposedParameter, ParamType
 
 INFO: dict[str, Any] = {
     "Load": {"input": {"required": {}}, "output": ["MODEL"]},
@@ -168,3 +169,52 @@ def test_new_ids_are_told_once(workflow: dict[str, Any]) -> None:
 def test_workflows_that_are_no_such_thing_are_survived(odd: dict[str, Any]) -> None:
     prompt = {"1": {"class_type": "Load", "inputs": {}}}
     assert not diff_workflows((prompt, odd), (prompt, {"nodes": {"a": {"id": 1, "type": "Load"}}}))
+
+
+def exposed(*parameters: tuple[str, str, str, str]) -> list[ExposedParameter]:
+    return [
+        ExposedParameter(
+            id=f"{node_id} {field}",
+            node_id=node_id,
+            node_title="",
+            field_name=field,
+            display_name=name,
+            param_type=ParamType.STRING,
+            default_value="",
+            group=group,
+        )
+        for node_id, field, name, group in parameters
+    ]
+
+
+def test_what_a_person_exposes_is_compared_by_place(workflow: dict[str, Any]) -> None:
+    prompt = to_api_prompt(workflow, INFO)
+    after = copy.deepcopy(workflow)
+    # The ids are others, and one node is gone: its parameter went with it.
+    del after["nodes"][3], after["definitions"]
+    for node in after["nodes"][:3]:
+        node["id"] += 40
+    after["links"] = [[1, 41, 0, 42, 0, "MODEL"], [2, 42, 0, 43, 0, "IMAGE"]]
+    ours = exposed(
+        ("4:8", "steps", "Second steps", ""),
+        ("2", "steps", "Steps", ""),
+        ("2", "text", "Prompt", "Texts"),
+    )
+    theirs = exposed(("42", "text", "Wish", ""), ("42", "steps", "Steps", ""))
+    found = diff_workflows(
+        (prompt, workflow), (to_api_prompt(after, INFO), after), exposed=(ours, theirs)
+    )
+    assert [str(change) for change in found if change.kind == "exposed"] == [
+        '"Sample" (node 42): text was exposed as "Prompt", is exposed as "Wish".',
+        '"Sample" (node 42): text was in the group "Texts", is in no group.',
+        (
+            'The order of the exposed parameters was "Second steps", "Steps", "Prompt", '
+            'is "Wish", "Steps".'
+        ),
+    ]
+    same = diff_workflows((prompt, workflow), (prompt, workflow), exposed=(ours, ours))
+    assert not same
+    gone = diff_workflows((prompt, workflow), (prompt, workflow), exposed=(ours, ours[:2]))
+    assert [str(change) for change in gone] == [
+        '"Sample" (node 2): text was exposed as "Prompt", is not exposed.'
+    ]

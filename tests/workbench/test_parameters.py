@@ -67,7 +67,7 @@ def fleet(tmp_path, first, other):
         workbench.backends.add(first.url, name="PC1")
         workbench.backends.add(other.url, name="PC2")
         for live in workbench.engine.backends.values():
-            workbench.object_info(live)
+            workbench.node_classes.of(live)
         workbench.check_backends().wait()
         yield workbench
         assert workbench.problems == []
@@ -286,7 +286,7 @@ def test_a_picture_that_lies_on_one_backend_leads_there(fleet, other):
     Image.new("RGB", (8, 8)).save(other.base_dir / "input" / "only_on_pc2.png")
     live = fleet.backends["PC2"]._live
     live.object_info = None
-    fleet.object_info(live)
+    fleet.node_classes.of(live)
     wf = fleet.workflows.load(
         {
             "1": {"class_type": "LoadImage", "inputs": {"image": "gradient.png"}},
@@ -309,7 +309,7 @@ def dynamic(wb, wf):
     """The workflow on a backend that declares the sampler's text as a dynamic prompt."""
     wb.check_backends().wait()
     (live,) = wb.engine.backends.values()
-    info = copy.deepcopy(wb.object_info(live))
+    info = copy.deepcopy(wb.node_classes.of(live))
     info["LabSampler"]["input"]["required"]["text"][1]["dynamicPrompts"] = True
     live.object_info = info
     return wf

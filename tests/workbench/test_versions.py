@@ -162,3 +162,108 @@ def test_python_files_and_bad_names(wb, portrait, tmp_path):
     with pytest.raises(UsageError, match="no format"):
         wf.save_as(tmp_path / "a.json", format="yaml")
     assert sorted(path.name for path in tmp_path.glob("a*")) == ["a.py"]
+
+
+def shown(wf):
+    return [(key, p.display_name, p.group) for key, p in wf.parameters.items()]
+
+
+def test_a_version_brings_back_what_it_let_one_set(wb, portrait):
+    wf = wb.workflows.load(portrait).save()
+    proposed = shown(wf)
+    wf.rename("seed", "Luck")
+    wf.group("Sampling", "steps", "alpha")
+    wf.move("Luck", 0)
+    wf.hide("text")
+    edited = shown(wf.save())
+    assert edited != proposed
+    wf.show("text")
+    wf.rename("seed", "Noise")
+    wf.save()
+    assert len(wf.versions) == 3
+    assert [len(version.parameters) for version in wf.versions] == [
+        len(proposed),
+        len(proposed) - 1,
+        len(proposed),
+    ]
+    old = wf.versions[2].load()
+    assert shown(old) == edited
+    assert shown(wf.versions[1].load()) == proposed
+    # Saving it makes it the current one, in no new version; so does what is loaded afterwards.
+    old.save()
+    assert len(wf.versions) == 3
+    assert shown(wb.workflows["portrait"]) == edited
+    assert shown(wb.workflows.load(portrait)) == edited
+
+
+def test_a_version_that_hides_everything_stays_so(wb, portrait):
+    wf = wb.workflows.load(portrait)
+    wf.hide(*wf.parameters)
+    wf.save()
+    wf.expose("2.seed")
+    wf.save()
+    assert shown(wf.versions[1].load()) == []
+    assert list(wf.versions[2].load().parameters) == ["seed"]
+
+
+def test_what_a_backend_offers_makes_no_new_version(wb, portrait, sandbox):
+    wf = wb.workflows.load(portrait).save()
+    record = wf.versions[1].record
+    assert not any(p.constraints and p.constraints.choices for p in record.exposed_parameters)
+    # The limits of today are the loaded version's, its choices those that backends offer now.
+    old = wf.versions[1].load()
+    assert {key: p.constraints for key, p in old.parameters.items()} == {
+        key: p.constraints for key, p in wf.parameters.items()
+    }
+
+
+def test_a_difference_shows_what_was_done_to_parameters(wb, portrait):
+    wf = wb.workflows.load(portrait).save()
+    wf.rename("seed", "<b>Luck</b>")
+    wf.hide("text")
+    wf.group("Sampling", "steps")
+    wf.save()
+    found = wf.diff()
+    assert {(change.kind, change.input, change.was, change.now) for change in found} >= {
+        ("exposed", "seed", 'exposed as "Seed"', 'exposed as "<b>Luck</b>"'),
+        ("exposed", "steps", "in no group", 'in the group "Sampling"'),
+    }
+    (hidden,) = [change for change in found if change.now == "not exposed"]
+    assert hidden.input == "text"
+    html = found._repr_mimebundle_()["text/html"]
+    assert "<b>Luck" not in html
+    assert "&lt;b&gt;Luck" in html
+    wf.move("steps", 0)
+    wf.save()
+    (moved,) = wf.diff()
+    assert moved.input == "order"
+    assert moved.now.startswith('"Steps", ')
+    assert not wf.diff(1, 1)
+
+
+def test_a_version_of_an_older_store_says_that_it_does_not_know(wb, portrait):
+    wf = wb.workflows.load(portrait).save()
+    record = wf.versions[1].record
+    wb.store.put(record.model_copy(update={"exposed_parameters": None})).result()
+    wf.rename("seed", "Luck")
+    wf.save()
+    found = wf.diff()
+    assert not found
+    assert found.layout == ["What version 1 let one set was not kept."]
+    # The names of today are the best guess then.
+    assert wf.versions[1].load().parameters["seed"].display_name == "Luck"
+
+
+def test_names_stay_while_no_backend_knows_the_class(wb, portrait):
+    prompt = wb.workflows.load(portrait).to_api_json()
+    (node_id,) = [key for key, node in prompt.items() if node["class_type"] == "LabSampler"]
+    wf = wb.workflows.load(prompt, name="away")
+    wf.rename("seed", "Luck")
+    wf.save()
+    record = wf.versions[1].record
+    gone = {**prompt, node_id: {**prompt[node_id], "class_type": "SomebodysSampler"}}
+    gone[node_id]["inputs"] = {**prompt[node_id]["inputs"], "steps": ["9", 0]}
+    wb.store.put(record.model_copy(update={"api_json": gone})).result()
+    names = [p.display_name for p in wf.versions[1].load().parameters.values()]
+    assert "Luck" in names
+    assert "Steps" not in names

@@ -140,10 +140,10 @@ class Graphs:
         except NotFound:
             return None
         classes = {str(node.get("class_type")) for node in definition.api_json.values()}
-        if workflow_id in self._guessed and not self._workbench.known_object_infos():
+        if workflow_id in self._guessed and not self._workbench.node_classes.known():
             return self._guessed[workflow_id]
         try:
-            info = self._workbench.reference_object_info(classes)
+            info = self._workbench.node_classes.reference(classes)
         except (BackendError, UsageError):
             # Nobody says what its nodes are: only ComfyUI's own loaders and savers are known so.
             # It is asked once, since a canvas asks for ports while it draws.

@@ -228,7 +228,7 @@ class Metrics(MetricsPlots):
             self._workbench.secrets.set(secret, token)
         else:
             self._workbench.secrets.remove(secret)
-        self._workbench.change_backend(live, agent_url=address)
+        self._workbench.known_backends.change(live, agent_url=address)
         self._workbench.host.ask(self.collector.look_for_agents)
 
     def watch(self, callback: Callable[[Sequence[Reading]], None]) -> Callable[[], None]:

@@ -245,7 +245,7 @@ def test_a_range_is_a_list_and_a_choice_of_texts_another(wb, wf, seeds):
 def test_dynamic_prompts_are_drawn_by_the_sweeps_seed(wb, wf, seeds):
     wb.check_backends().wait()
     (live,) = wb.engine.backends.values()
-    info = copy.deepcopy(wb.object_info(live))
+    info = copy.deepcopy(wb.node_classes.of(live))
     info["LabSampler"]["input"]["required"]["text"][1]["dynamicPrompts"] = True
     live.object_info = info
     every = seeds(8)
