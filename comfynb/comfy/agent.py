@@ -1,16 +1,12 @@
 """Asks a metrics agent: one snapshot, or a stream of them that says where it broke off."""
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from comfynb.comfy.address import parse_address
 from comfynb.comfy.agent_snapshot import SCHEMA_VERSION, AgentSnapshot
 from comfynb.comfy.answers import Reply, first_line
-from comfynb.comfy.credentials import Credentials
-from comfynb.comfy.transport import Transport
+from comfynb.comfy.connection import Connection
 from comfynb.errors import (
     AuthenticationRequired,
     BackendError,
@@ -32,53 +28,15 @@ _STREAM = "/comfynb/metrics/stream"
 _MOST_BYTES = 4 * 2**20
 
 
-class AgentClient:
+class AgentClient(Connection):
     """An agent at ``base_url``: its own address, or that of the ComfyUI in which it runs.
 
-    ``auth`` is usually `BearerAuth` with the agent's token. ``timeout`` is in seconds. An async
-    context manager::
+    ``auth`` is usually `BearerAuth` with the agent's token; for the rest see ``Connection``::
 
         async with AgentClient("http://gpu1:8189", auth=BearerAuth(token)) as agent:
             async for snapshot in agent.stream(interval=1.0):
                 ...
     """
-
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        name: str = "",
-        auth: Credentials | None = None,
-        timeout: float = 10.0,
-    ) -> None:
-        self.address, found = parse_address(base_url)
-        self.name = name or self.address.netloc
-        self._auth = auth or found
-        self._timeout = timeout
-        self._transport = self._make_transport(timeout)
-
-    def __repr__(self) -> str:
-        return f"AgentClient({self.address.base_url!r}, name={self.name!r})"
-
-    async def __aenter__(self) -> Self:
-        await self._transport.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    async def open(self) -> None:
-        """Do what entering ``async with`` does."""
-        await self._transport.open()
-
-    async def aclose(self) -> None:
-        """Close every connection; streams close theirs when they end."""
-        await self._transport.aclose()
 
     async def snapshot(self) -> AgentSnapshot:
         """Give the machine as it is now (at most half a second ago).
@@ -103,23 +61,16 @@ class AgentClient:
                 f"apart, not {interval}."
             )
         # Between two events nothing comes, which is no silence yet.
-        transport = self._make_transport(self._timeout + interval)
-        await transport.open()
+        wait = self._transport.timeout + interval
+        asked = {"interval": f"{interval:g}"}
+        pieces = self._transport.stream(_STREAM, asked, self._check, wait=wait)
         try:
-            pieces = transport.stream(_STREAM, {"interval": f"{interval:g}"}, self._check)
-            try:
-                async for data in _events(pieces):
-                    yield self._read(data)
-            except _TooLongError:
-                raise transport.judge.not_comfyui("an event without end", _STREAM) from None
-            finally:
-                await pieces.aclose()
+            async for data in _events(pieces):
+                yield self._read(data)
+        except _TooLongError:
+            raise self._transport.judge.not_comfyui("an event without end", _STREAM) from None
         finally:
-            # Also when the task is being cancelled.
-            await asyncio.shield(transport.aclose())
-
-    def _make_transport(self, timeout: float) -> Transport:
-        return Transport(self.address, name=self.name, credentials=self._auth, timeout=timeout)
+            await pieces.aclose()
 
     def _check(self, reply: Reply) -> None:
         """Raise what a status other than 200 means of an agent."""

@@ -3,12 +3,11 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 from comfynb.comfy import files, probing
-from comfynb.comfy.address import parse_address
+from comfynb.comfy.connection import Connection
 from comfynb.comfy.credentials import Credentials
 from comfynb.comfy.prompts import Prompts
 from comfynb.comfy.protocol import (
@@ -23,7 +22,6 @@ from comfynb.comfy.protocol import (
     SystemStats,
 )
 from comfynb.comfy.socket import EventStream, Socket
-from comfynb.comfy.transport import Transport
 from comfynb.errors import InvalidValue, NotFound
 
 __all__ = ["ComfyClient"]
@@ -32,7 +30,7 @@ __all__ = ["ComfyClient"]
 _OBJECT_INFO_WAIT = 60.0
 
 
-class ComfyClient:
+class ComfyClient(Connection):
     """A client of one ComfyUI server, used in ``async with``; safe for many tasks of one loop.
 
     ``base_url`` is whatever :func:`parse_address` reads; credentials in it are used unless ``auth``
@@ -54,47 +52,19 @@ class ComfyClient:
         client_id: str | None = None,
         timeout: float = 10.0,
     ) -> None:
-        self.address, found = parse_address(base_url)
-        self.name = name or self.address.netloc
+        super().__init__(base_url, name=name, auth=auth, timeout=timeout)
         self.client_id = client_id or uuid.uuid4().hex
         self.info: ServerInfo | None = None  #: what the last :meth:`probe` found
-        self._transport = Transport(
-            self.address, name=self.name, credentials=auth or found, timeout=timeout
-        )
         self._prompts = Prompts(self._transport, self.client_id)
         self._shelf = files.Shelf()
         self._events: EventStream | None = None
-
-    @property
-    def base_url(self) -> str:
-        """The server's address, without secrets."""
-        return self.address.base_url
-
-    def __repr__(self) -> str:
-        return f"ComfyClient({self.base_url!r}, name={self.name!r})"
-
-    async def __aenter__(self) -> Self:
-        await self._transport.open()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.aclose()
-
-    async def open(self) -> None:
-        """Do what entering ``async with`` does."""
-        await self._transport.open()
 
     async def aclose(self) -> None:
         """End the event stream and close every connection."""
         stream, self._events = self._events, None
         if stream is not None:
             await stream.aclose()
-        await self._transport.aclose()
+        await super().aclose()
 
     # What the server is
 

@@ -134,9 +134,16 @@ class Transport:
         return await self._send("POST", target, headers, content, wait=wait)
 
     async def stream(
-        self, path: str, params: Mapping[str, str] | None, started: Callable[[Reply], None]
+        self,
+        path: str,
+        params: Mapping[str, str] | None,
+        started: Callable[[Reply], None],
+        *,
+        wait: float | None = None,
     ) -> AsyncGenerator[bytes]:
         """GET a body piece by piece; ``started`` is first told status and headers.
+
+        ``wait`` is how many seconds may pass between two pieces, if not ``timeout``.
 
         Where the status is not 200, the body is read whole and told too.
         """
@@ -147,7 +154,7 @@ class Transport:
             async with session.get(
                 self._sign.url(_target(self.address, path, params)),
                 headers=self._sign.headers({"Accept-Encoding": "identity"}),
-                timeout=_limits(self.timeout, self.timeout, streamed=True),
+                timeout=_limits(self.timeout, wait or self.timeout, streamed=True),
                 allow_redirects=False,
                 proxy=self.proxy,
             ) as response:

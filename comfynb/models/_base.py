@@ -214,7 +214,6 @@ class ComfynbModel(BaseModel):
         validate_default=False,
         hide_input_in_errors=True,
         ser_json_inf_nan="constants",
-        use_attribute_docstrings=True,
     )
 
     @classmethod
