@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 # nbval takes seconds to load in every process, and only notebooks need it.
-TESTS := $(PYTEST) -p no:nbval --durations 10
+TESTS := $(PYTEST) -p no:nbval --timeout 300 --durations 10
 LINTED := comfynb tests benchmarks notebooks agent
 
 # Hundreds of processes are started: none shall compile what one before it has compiled.
