@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import dataclasses
+import http.server
+import importlib.util
 import json
 import os
 import subprocess
@@ -12,6 +14,8 @@ from datetime import UTC, datetime
 import pytest
 
 from comfynb import Workbench
+from comfynb.deploy.catalogue import CORE, NodeEntry
+from comfynb.deploy.catalogue.entries import MANAGER
 from comfynb.deploy.lock import Git, LockOptions, Uv
 from comfynb.deploy.service import ResumeSync
 from comfynb.errors import (
@@ -170,6 +174,76 @@ def test_a_workflow_and_what_was_chosen_outlast_the_kernel(tmp_path, monkeypatch
             wb.deployments.new("new").resolve()
     with Workbench(place, user="bob") as wb:
         assert wb.deployments["faces"].workflow is None
+
+
+def test_a_prompt_without_a_backend(tmp_path):
+    prompt = {
+        "1": {"class_type": "KSampler", "inputs": {}},
+        "2": {"class_type": "NobodysClass", "inputs": {}},
+    }
+    with Workbench(tmp_path / "lab.duckdb") as wb:
+        found = wb.deployments.from_workflow(prompt, name="prompt").resolution
+        of = {item.need.class_type: item for item in found.classes}
+        assert of["NobodysClass"].status == "unknown"
+        if importlib.util.find_spec("comfyui_workflow_templates_json") is not None:
+            assert of["KSampler"].is_core, "the templates that are installed say so"
+        (remark,) = found.remarks
+        assert "may be its own" in remark
+        assert 'wb.catalogue.sync("manager")' in remark
+        # A list of all of them leaves nothing open.
+        entry = NodeEntry(
+            "ComfyUI",
+            url="https://github.com/comfyanonymous/ComfyUI",
+            keys=("github.com/comfyanonymous/comfyui",),
+            name="ComfyUI",
+            installType=CORE,
+            nodeClasses=["KSampler"],
+        )
+        wb.host.wait(wb.catalogue._session.rows.upsert_nodes([entry], source=MANAGER))
+        assert wb.deployments["prompt"].resolve().remarks == ()
+
+
+def test_a_model_is_called_as_its_url_or_its_server_says(wb, monkeypatch):
+    names = {
+        "/get/1": 'attachment; filename="from server.safetensors"',
+        "/get/2": "attachment; filename*=UTF-8''f%C3%BCr.ckpt",
+        "/get/3": 'attachment; filename="../../page.html"',
+    }
+
+    class Answers(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.send_response(404 if self.path == "/get/gone" else 200)
+            if self.path in names:
+                self.send_header("Content-Disposition", names[self.path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_HEAD  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    add = wb.catalogue.add_model
+    made = add("https://example.org/a/style.v2.safetensors?download=true", type="lora")
+    assert (made.filename, made.name) == ("style.v2.safetensors", "style.v2")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"127.0.0.1:{server.server_port}"
+        with pytest.raises(InvalidValue, match=r"only https is asked.*: give filename="):
+            add(f"http://{host}/get/1", type="LORA")
+        monkeypatch.setenv("COMFYNB_ALLOW", host)
+        assert add(f"http://{host}/get/1", type="LORA").filename == "from server.safetensors"
+        for path in ("/get/2", "/get/3"):
+            with pytest.raises(InvalidValue, match="is no name of a model's file"):
+                add(f"http://{host}{path}", type="LORA")
+        with pytest.raises(InvalidValue, match=r"answered 404.*give filename="):
+            add(f"http://{host}/get/gone", type="LORA")
+        with pytest.raises(InvalidValue, match="does not say what its file is called"):
+            add(f"http://{host}/", type="LORA")
+        assert add(f"http://{host}/get/3", type="LORA", filename="x.ckpt").filename == "x.ckpt"
+        server.shutdown()
+    with pytest.raises(UsageError, match="There is no type of models 'lorra': CHECKPOINT"):
+        add("https://example.org/b.safetensors", type="lorra")
 
 
 def test_a_risky_variable_that_was_meant_gets_into_the_lock_and_its_script(wb, forge, tmp_path):
@@ -468,6 +542,7 @@ def test_the_catalogue_is_filled_and_searched(wb, tmp_path):
     assert wb.catalogue.node("https://github.com/Example/Faces.git").id == found[0].id
     assert wb.catalogue.node(found[0].id).id == found[0].id
     assert "comfyui-manager" in shown(wb.catalogue.syncs)
+    assert shown(sync.errors) == shown(wb.catalogue.errors(sync.id))
     with pytest.raises(UsageError, match="complete"):
         wb.catalogue.resume(sync.id).wait(60)
     with pytest.raises(NotFound, match="There is no source 'nowhere'; there are: manager"):

@@ -32,6 +32,8 @@ class PackIndex:
     by_repository: Mapping[str, CustomNode | None] = field(default_factory=dict)
     """By ``owner/repository``, as workflows write it."""
     facts: dict[str, NodeFacts] = field(default_factory=dict)
+    core_is_whole: bool = True
+    """Whether the catalogue has all of ComfyUI's own classes, as far as anybody tells."""
 
     def __post_init__(self) -> None:
         for found in self.matches.values():
@@ -45,8 +47,8 @@ class PackIndex:
 
     @property
     def knows_core(self) -> bool:
-        """Whether it has any class of ComfyUI's."""
-        return any(self.is_core(class_type) for class_type in self.matches)
+        """Whether what it does not have among ComfyUI's classes is news."""
+        return self.core_is_whole and any(self.is_core(class_type) for class_type in self.matches)
 
     def packs(self, class_type: str, how: str) -> list[CustomNode]:
         """The packs that have a class in this way: they claim, list, or match it."""

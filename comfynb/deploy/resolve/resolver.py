@@ -7,18 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from comfynb.comfy.load import LoadedWorkflow
-from comfynb.deploy.catalogue import Catalogue
+from comfynb.deploy.catalogue import Catalogue, KnownNode
+from comfynb.deploy.catalogue.classes import CORE_KEYS
+from comfynb.deploy.catalogue.entries import OWN, TEMPLATES
 from comfynb.deploy.resolve.backends import BackendFacts
 from comfynb.deploy.resolve.collect import needs_of
 from comfynb.deploy.resolve.index import ModelFile, ModelIndex, PackIndex, url_key
 from comfynb.deploy.resolve.models import resolve_model
 from comfynb.deploy.resolve.needs import Needs
 from comfynb.deploy.resolve.packs import CORE_ID, is_newer, packs_of, resolve_class, saved_with
-from comfynb.deploy.resolve.resolution import Resolution
+from comfynb.deploy.resolve.resolution import Resolution, ResolvedClass, Status
 from comfynb.errors import UsageError
 from comfynb.models import CustomNode, Model
 
 __all__ = ["Choice", "Knowledge", "look_up", "resolve", "resolve_needs"]
+
+_COMFYUI = tuple(f"https://{key}" for key in CORE_KEYS)
+_HALF_KNOWN = (
+    "Not all of ComfyUI's own node classes are known here, so some of the unknown ones may be its "
+    'own: wb.catalogue.sync("manager") brings the list, and so does a backend in wb.backends.'
+)
 
 Choice = CustomNode | Model | ModelFile | str
 """A person's word on what a node class or a model file comes from."""
@@ -40,15 +48,23 @@ async def look_up(catalogue: Catalogue, *needs: Needs) -> Knowledge:
     places = sorted({hint.aux_id for hint in hints if hint.aux_id is not None})
     matches = await catalogue.nodes_by_class(*sorted(classes)) if classes else {}
     by_id = await catalogue.nodes_by_registry_id(*ids) if ids else {}
-    by_url = await catalogue.nodes_by_url(*places) if places else {}
+    by_url = await catalogue.nodes_by_url(*places, *_COMFYUI)
+    core = [found for found in map(by_url.pop, _COMFYUI) if found is not None]
     known = [node for node in (*by_id.values(), *by_url.values()) if node is not None]
     packs = PackIndex(
         matches,
         {key: found.node if found is not None else None for key, found in by_id.items()},
         {key: found.node if found is not None else None for key, found in by_url.items()},
         {found.node.id: found.facts for found in known if found.facts is not None},
+        any(map(_has_all_classes, core)),
     )
     return Knowledge(packs, await _models(catalogue, needs))
+
+
+def _has_all_classes(core: KnownNode) -> bool:
+    """Whether somebody with all of ComfyUI's classes told them; its templates use about half."""
+    told = set(core.facts.sources if core.facts is not None else ()) - {OWN}
+    return bool(core.node.nodeClasses) and told != {TEMPLATES}
 
 
 async def _models(catalogue: Catalogue, needs: Sequence[Needs]) -> ModelIndex:
@@ -168,4 +184,13 @@ def resolve_needs(
         comfyui,
         saved_with(needs.classes),
         tuple(backend.name for backend in backends),
+        _remarks(classes, knowledge, backends),
     )
+
+
+def _remarks(
+    classes: Sequence[ResolvedClass], knowledge: Knowledge, backends: Sequence[BackendFacts]
+) -> tuple[str, ...]:
+    # A prompt in API format does not say of a node whose it is.
+    unknown = any(one.status is Status.UNKNOWN and not one.need.hints for one in classes)
+    return (_HALF_KNOWN,) if unknown and not knowledge.packs.core_is_whole and not backends else ()

@@ -61,6 +61,7 @@ from comfynb.deploy.service.syncs import (
     CancelSync,
     ListSyncs,
     ListValidations,
+    ReadSync,
     ResumeSync,
     StartSync,
 )
@@ -126,6 +127,7 @@ __all__ = [
     "ReadDeployment",
     "ReadDownloads",
     "ReadLock",
+    "ReadSync",
     "ReadUsage",
     "ReadWorkflow",
     "RecordDownloads",

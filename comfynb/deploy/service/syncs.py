@@ -16,7 +16,7 @@ from comfynb.errors import NotFound, UsageError
 from comfynb.models import JsonObject, Role, SyncJob, UrlValidation
 from comfynb.store import View
 
-__all__ = ["CancelSync", "ListSyncs", "ListValidations", "ResumeSync", "StartSync"]
+__all__ = ["CancelSync", "ListSyncs", "ListValidations", "ReadSync", "ResumeSync", "StartSync"]
 
 CURATES = Permission(role=Role.CURATOR)
 
@@ -54,6 +54,14 @@ class ListSyncs(Command[list[SyncJob]]):
     limit: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
+class ReadSync(Command[SyncJob]):
+    """Look at one sync, with what became of its entries."""
+
+    permission: ClassVar = Permission()
+
+    syncId: str
+
+
 class ListValidations(Command[list[UrlValidation]]):
     """List what addresses of the catalogue answered when they were last looked at."""
 
@@ -85,12 +93,7 @@ async def _start(run: Run[StartSync]) -> SyncRun:
 
 @steps(ResumeSync)
 async def _resume(run: Run[ResumeSync]) -> SyncRun:
-    def look(desk: Desk[View]) -> SyncJob | None:
-        return desk.tx.get(SyncJob, run.command.syncId)
-
-    job = await run.read(look)
-    if job is None:
-        raise NotFound(f"There is no sync {run.command.syncId!r:.80}.")
+    job = await run.read(lambda desk: _job(desk, run.command))
     runner = await needed(run.parts.syncs, "syncs")()
     wanted = job.results.get("source")
     settings = dict(job.results.get("settings") or {})
@@ -113,6 +116,18 @@ async def _cancel(run: Run[CancelSync]) -> SyncJob:
     await run.enter()
     runner = await needed(run.parts.syncs, "syncs")()
     return await runner.cancel(run.command.syncId)
+
+
+def _job(desk: Desk[View], command: ReadSync | ResumeSync) -> SyncJob:
+    job = desk.tx.get(SyncJob, command.syncId)
+    if job is None:
+        raise NotFound(
+            f"There is no sync {command.syncId!r:.80}; wb.catalogue.syncs lists the latest."
+        )
+    return job
+
+
+reads(ReadSync)(_job)
 
 
 @reads(ListSyncs)

@@ -6,7 +6,7 @@ from comfynb.deploy.sync.civitai import CivitaiModels
 from comfynb.deploy.sync.huggingface import HuggingFaceModels
 from comfynb.deploy.sync.manager import ManagerLists
 from comfynb.deploy.sync.polite import Asker
-from comfynb.deploy.sync.progress import SyncView
+from comfynb.deploy.sync.progress import Refusal, SyncView, refusals_of
 from comfynb.deploy.sync.registry import RegistryNodes
 from comfynb.deploy.sync.runner import SyncRun, SyncRunner
 from comfynb.deploy.sync.templates import TemplateModels
@@ -18,10 +18,12 @@ __all__ = [
     "CivitaiModels",
     "HuggingFaceModels",
     "ManagerLists",
+    "Refusal",
     "RegistryNodes",
     "SyncRun",
     "SyncRunner",
     "SyncSource",
     "SyncView",
     "TemplateModels",
+    "refusals_of",
 ]

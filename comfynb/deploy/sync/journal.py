@@ -13,7 +13,7 @@ from comfynb.store import Pending, Store, Transaction, View
 __all__ = ["SyncJournal", "TakenAwayError"]
 
 MOST_NOTES = 500
-"""Entries that a job's results tell about one by one; all of them are counted."""
+"""Entries that a job's results tell about one by one, so many refused ones and so many others."""
 
 _LOG_LINES = 200
 
@@ -161,6 +161,10 @@ def _counted(job: SyncJob, batch: Batch, outcomes: Sequence[tuple[str, Outcome]]
     parts = {name: dict(some) for name, some in (results.get("parts") or {}).items()}
     notes = list(results.get("entries") or ())
     left_out = int(results.get("entries_left_out") or 0)
+    room = {
+        refusals: MOST_NOTES - sum((one["outcome"] == "refused") is refusals for one in notes)
+        for refusals in (True, False)
+    }
     log = [] if batch.again or not job.errorLog else job.errorLog.splitlines()
     entries = refused = 0
     for part, outcome in outcomes:
@@ -174,7 +178,8 @@ def _counted(job: SyncJob, batch: Batch, outcomes: Sequence[tuple[str, Outcome]]
             if len(log) < _LOG_LINES:
                 log.append(f"{part}: {outcome.label}: {outcome.reason}")
         if outcome.reason is not None:
-            if len(notes) < MOST_NOTES:
+            if room[outcome.kind == "refused"] > 0:
+                room[outcome.kind == "refused"] -= 1
                 notes.append(
                     {
                         "part": part,

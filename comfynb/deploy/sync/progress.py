@@ -8,11 +8,35 @@ from dataclasses import dataclass
 
 from comfynb.models import SyncJob, SyncStatus, SyncType
 
-__all__ = ["Progress", "SyncView"]
+__all__ = ["Progress", "Refusal", "SyncView", "refusals_of"]
+
+FIRST_REFUSALS = 8
+"""Refused entries that a view tells about; the job's row has more."""
 
 _INTERVAL_S = 0.1
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An entry that was not taken."""
+
+    part: str
+    """Of the source, e.g. 'models'."""
+    entry: str
+    reason: str
+
+
+def refusals_of(job: SyncJob, most: int | None = None) -> tuple[Refusal, ...]:
+    """The refused entries that a job's row tells about, the first ones first."""
+    entries = job.results.get("entries")
+    told = entries if isinstance(entries, list) else []
+    refused = (one for one in told if isinstance(one, dict) and one.get("outcome") == "refused")
+    return tuple(
+        Refusal(*(str(one.get(key) or "") for key in ("part", "entry", "reason")))
+        for one in itertools.islice(refused, most)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +54,8 @@ class SyncView:
     failed: int
     counts: tuple[tuple[str, int], ...]
     """How many entries are new, changed, same, merged, refused."""
+    refusals: tuple[Refusal, ...] = ()
+    """The first of those that were refused."""
     waiting: str | None = None
     """Why nothing happens right now: what a service asked for."""
     waiting_s: float = 0.0
@@ -49,6 +75,7 @@ class SyncView:
             succeeded=job.successItems,
             failed=job.failedItems,
             counts=tuple((job.results.get("counts") or {}).items()),
+            refusals=refusals_of(job, FIRST_REFUSALS),
             waiting=waiting,
             waiting_s=waiting_s,
             error=error if isinstance(error, str) else None,

@@ -1,17 +1,26 @@
-"""ComfyUI's own workflow templates as a source: the models that they name."""
+"""ComfyUI's own workflow templates as a source: the models that they name, and node classes."""
 
 import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from comfynb.deploy.catalogue.entries import TEMPLATES, FileEntry, ModelEntry, Outcome
+from comfynb.deploy.catalogue.classes import CORE, CORE_KEYS
+from comfynb.deploy.catalogue.entries import (
+    TEMPLATES,
+    FileEntry,
+    ModelEntry,
+    NodeEntry,
+    Outcome,
+)
 from comfynb.deploy.catalogue.folders import model_folder, type_of_folder
 from comfynb.deploy.catalogue.models import model_key, write_models
+from comfynb.deploy.catalogue.nodes import write_nodes
 from comfynb.deploy.catalogue.text import line
 from comfynb.deploy.catalogue.urls import model_url
 from comfynb.deploy.sync import values as get
@@ -23,7 +32,7 @@ from comfynb.models import SyncType
 from comfynb.models._checks import check_file_name
 from comfynb.store import Transaction
 
-__all__ = ["TemplateModels"]
+__all__ = ["TemplateModels", "core_entry"]
 
 PACKAGE = "comfyui_workflow_templates_json"
 
@@ -59,16 +68,76 @@ class TemplateModels(SyncSource):
         return Path(str(place)) / "templates"
 
     async def batches(self, ask: Asker, cursor: Cursor | None) -> AsyncIterator[Batch]:
-        """Read all workflows, then write each model once, with the templates that name it."""
+        """Read all workflows, then write each model once, with the templates that name it.
+
+        The package is ComfyUI's own: what its nodes say to be ComfyUI's becomes known as that.
+        """
         del ask  # it lies on this machine
         models, done, total, digest = await asyncio.to_thread(_read, self._folder())
         again = cursor is not None and cursor.get("digest") != digest
         if cursor is None or again:
             cursor = {"digest": digest, "at": 0}
-            yield Batch(cursor, done=done, total=total, again=again)
+            core = await asyncio.to_thread(core_entry) if self.folder is None else None
+            write = _core_writer(core) if core is not None else None
+            yield Batch(cursor, write, done, total=total, again=again)
         for start in range(int(cursor["at"]), len(models), _BATCH):
             some = models[start : start + _BATCH]
             yield Batch({"digest": digest, "at": start + len(some)}, _writer(some))
+
+
+def _core_writer(entry: NodeEntry) -> Write:
+    def write(tx: Transaction, now: datetime) -> list[tuple[str, Outcome]]:
+        (made,) = write_nodes(tx, [entry], TEMPLATES, now)
+        if made.kind == "same":
+            return []
+        reason = f"{len(entry.nodeClasses or ())} node classes of its own are in the templates"
+        return [("node classes", Outcome("note", entry.label, made.into, reason))]
+
+    return write
+
+
+@cache
+def core_entry() -> NodeEntry | None:
+    """ComfyUI with the node classes that its templates say are its own; None without the package.
+
+    They are about half of its classes. Blocks for some tenths of a second, once in a process.
+    """
+    try:
+        folder = Path(str(resources.files(PACKAGE))) / "templates"
+    except ModuleNotFoundError:
+        return None
+    found: set[str] = set()
+    for file in sorted(folder.rglob("*.json")):
+        try:
+            data = json.loads(file.read_bytes())
+        except (ValueError, RecursionError):
+            continue
+        found |= _core_classes(data)
+    return NodeEntry(
+        "ComfyUI",
+        url="https://github.com/comfyanonymous/ComfyUI",
+        keys=CORE_KEYS,
+        name="ComfyUI",
+        installType=CORE,
+        nodeClasses=sorted(found),
+    )
+
+
+def _core_classes(data: object) -> set[str]:
+    """The classes of nodes, in subgraphs too, that say ``comfy-core`` of themselves."""
+    if not isinstance(data, dict):
+        return set()
+    definitions = data.get("definitions")
+    graphs = get.objects(definitions, "subgraphs") if isinstance(definitions, dict) else []
+    names = {graph.get("id") for graph in graphs}
+    found = set()
+    for graph in (data, *graphs):
+        for node in get.objects(graph, "nodes"):
+            properties, kind = node.get("properties"), node.get("type")
+            said = properties.get("cnr_id") if isinstance(properties, dict) else None
+            if said == "comfy-core" and isinstance(kind, str) and kind not in names:
+                found.add(kind)
+    return found
 
 
 def _writer(entries: Sequence[ModelEntry]) -> Write:

@@ -12,6 +12,7 @@ from comfynb.widgets.deploy.look import DeployBox, chip, told
 from comfynb.widgets.deploy.views import Answer
 from comfynb.widgets.live import Live, call
 from comfynb.widgets.markup import esc, one_line, user
+from comfynb.widgets.tables import StaticTable
 
 __all__ = ["SyncMonitor"]
 
@@ -103,6 +104,9 @@ class SyncMonitor(DeployBox):
         of = f" of {view.total}" if view.total is not None else ""
         parts = [f"{view.status.value.lower()}, {view.processed}{of} entries", counts]
         parts += [one_line(text, 300) for text in (view.waiting, view.error) if text]
+        parts += [
+            f"{one_line(one.entry, 80)}: {one_line(one.reason, 200)}" for one in view.refusals
+        ]
         return f"{one_line(self._name, 80)}: {'; '.join(part for part in parts if part)}"
 
     def body(self) -> str:
@@ -143,5 +147,18 @@ def _html(name: str, view: SyncView | None) -> str:
         f'<span class="comfynb-num">{view.processed:,}{of} entries</span></div>'
         f'<div class="comfynb-bar {css_class}{" comfynb-indeterminate" if unsure else ""}" '
         f'role="img" aria-label="{label}"><i{width}></i></div>'
-        f'<div class="comfynb-facts">{counts}</div>{waits}{error}'
+        f'<div class="comfynb-facts">{counts}</div>{waits}{error}{_refusals(view)}'
     )
+
+
+def _refusals(view: SyncView) -> str:
+    """The first refused entries; the rest is for those who ask for it in a cell."""
+    if not view.refusals:
+        return ""
+    rows = [(one.part, one.entry, one.reason) for one in view.refusals]
+    table = StaticTable(["part", "entry", "why"], rows, total=view.failed, wrap=True)
+    rest = ""
+    if table.more:
+        command = esc(f'wb.catalogue.errors("{one_line(view.id, 60)}")')
+        rest = f'<div class="comfynb-soft">All of them: <code>{command}</code></div>'
+    return f"<h4>Refused ({view.failed:,})</h4>{table.body()}{rest}"

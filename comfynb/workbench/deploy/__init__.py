@@ -8,7 +8,7 @@ from comfynb.workbench.deploy.people import People
 from comfynb.workbench.deploy.registered import Registered
 from comfynb.workbench.deploy.scripts import Script
 from comfynb.workbench.deploy.session import DeploySession
-from comfynb.workbench.deploy.syncs import Sync, SyncList
+from comfynb.workbench.deploy.syncs import Refused, Sync, SyncList
 from comfynb.workbench.deploy.tokens import Tokens
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Locked",
     "MostDownloaded",
     "People",
+    "Refused",
     "Registered",
     "Script",
     "Sync",

@@ -15,6 +15,7 @@ from comfynb.deploy.service import (
     ListSyncs,
     ListValidations,
     ReadDownloads,
+    ReadSync,
     RegisterModel,
     RegisterNode,
     ResumeSync,
@@ -29,7 +30,7 @@ from comfynb.widgets.composite import Composite
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.deploy.panels import catalogue_panel
 from comfynb.workbench.deploy.showing import Shown, day, one_of, size
-from comfynb.workbench.deploy.syncs import Sync, SyncList
+from comfynb.workbench.deploy.syncs import Refused, Sync, SyncList
 
 if TYPE_CHECKING:
     from comfynb.workbench.deploy.session import DeploySession
@@ -243,6 +244,10 @@ class Catalogue(Shown):
         """Go on with a sync that failed or was cancelled; ``wb.catalogue.syncs`` lists them."""
         command = ResumeSync(syncId=sync_id)
         return Sync(self._session, self._session.do(command, "resume"), f"sync {sync_id:.8}")
+
+    def errors(self, sync_id: str) -> Refused:
+        """What a sync did not take, with the reasons; ``wb.catalogue.syncs`` lists syncs."""
+        return Refused(self._session.run(ReadSync(syncId=sync_id)))
 
     def validate(self, *, models: bool = True, nodes: bool = True) -> "Sync":
         """Begin to look whether what is listed is still there; ``await`` it. As :meth:`sync`.

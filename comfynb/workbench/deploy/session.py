@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from comfynb.deploy.catalogue import Catalogue
-from comfynb.deploy.catalogue.entries import BACKEND
+from comfynb.deploy.catalogue.entries import BACKEND, TEMPLATES
 from comfynb.deploy.lock import LockOptions, LockReport, make_lock
 from comfynb.deploy.net import Fetcher, NetPolicy
 from comfynb.deploy.net.validation import UrlChecks
@@ -27,6 +27,7 @@ from comfynb.deploy.sync import (
     SyncRunner,
     TemplateModels,
 )
+from comfynb.deploy.sync.templates import core_entry
 from comfynb.deploy.tokens import TokenVault
 from comfynb.engine.host import Doing, run_blocking
 from comfynb.models import Lock
@@ -213,6 +214,9 @@ class DeploySession:
         models = await self.rows.search_models(active=None, limit=1)
         if not nodes.total and not models.total:
             await self.rows.seed()
+            core = await asyncio.to_thread(core_entry)
+            if core is not None:
+                await self.rows.upsert_nodes([core], source=TEMPLATES)
 
 
 class _Urls:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-from comfynb.deploy.service import CancelSync
-from comfynb.deploy.sync import SyncRun, SyncView
+from comfynb.deploy.service import CancelSync, ReadSync
+from comfynb.deploy.sync import SyncRun, SyncView, refusals_of
 from comfynb.engine.host import Doing
+from comfynb.errors import UsageError
 from comfynb.models import SyncJob
 from comfynb.widgets.composite import Composite
 from comfynb.widgets.tables import StaticTable
@@ -15,7 +16,7 @@ from comfynb.workbench.deploy.showing import Shown, day
 if TYPE_CHECKING:
     from comfynb.workbench.deploy.session import DeploySession
 
-__all__ = ["Sync", "SyncList"]
+__all__ = ["Refused", "Sync", "SyncList"]
 
 
 class Sync(Shown):
@@ -42,6 +43,13 @@ class Sync(Shown):
         if not self._starting.done:
             return None
         return self._starting.result.view
+
+    @property
+    def errors(self) -> "Refused":
+        """The entries that were not taken so far, with the reasons."""
+        if self.id is None:
+            raise UsageError(f"The sync of {self.source} has not begun yet: await it.")
+        return Refused(self._session.run(ReadSync(syncId=self.id)))
 
     def watch(self, callback: Callable[[SyncView], None]) -> None:
         """Tell ``callback``, on the Workbench's loop, at most ten times a second."""
@@ -95,6 +103,29 @@ class Sync(Shown):
 
     def _panel(self) -> Composite | None:
         return sync_panel(self)
+
+
+class Refused(Shown):
+    """The entries of a sync that were not taken, with the reasons."""
+
+    def __init__(self, job: SyncJob) -> None:
+        self.rows = refusals_of(job)
+        """As far as they are told one by one."""
+        self.total = job.failedItems
+        """All of them."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _heading(self) -> str:
+        if not self.total:
+            return "nothing was refused"
+        told = f"; the first {len(self)} of them" if self.total > len(self) else ""
+        return f"{self.total} entries were refused{told}"
+
+    def _table(self) -> StaticTable:
+        rows = [(one.part, one.entry, one.reason) for one in self.rows]
+        return StaticTable(["part", "entry", "why"], rows, total=self.total, limit=200, wrap=True)
 
 
 class SyncList(Shown):

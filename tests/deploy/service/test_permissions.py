@@ -94,6 +94,7 @@ MATRIX: dict[type[Command[Any]], Row] = {
     service.ResumeSync: Row(CURATORS, given(syncId="failed")),
     service.CancelSync: Row(CURATORS, given(syncId="dead")),
     service.ListSyncs: Row(ANYBODY),
+    service.ReadSync: Row(ANYBODY, given(syncId="failed")),
     service.ListValidations: Row(ANYBODY, given(valid=False)),
     # Each of one's own; see the test of others' below.
     service.AddToken: Row(ANYBODY, given(name="t", service="CIVITAI", token="not-a-real-one")),

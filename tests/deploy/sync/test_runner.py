@@ -10,7 +10,7 @@ import pytest
 from comfynb.deploy.catalogue import NodeEntry, Outcome
 from comfynb.deploy.catalogue.nodes import write_nodes
 from comfynb.deploy.net import Fetcher
-from comfynb.deploy.sync import Asker, Batch, SyncRunner, SyncSource, SyncView
+from comfynb.deploy.sync import Asker, Batch, SyncRunner, SyncSource, SyncView, refusals_of
 from comfynb.deploy.sync.journal import MOST_NOTES
 from comfynb.errors import FetchError, NotFound, UsageError
 from comfynb.models import CustomNode, SyncJob, SyncStatus, SyncType
@@ -309,6 +309,23 @@ async def test_notes_are_bounded_and_all_are_counted(runner: SyncRunner) -> None
     assert len(job.results["entries"]) == MOST_NOTES
     assert job.results["entries_left_out"] == 2 * MOST_NOTES
     assert max(len(one["reason"]) for one in job.results["entries"]) == 500
+
+
+async def test_refusals_are_told_however_many_remarks_there_are(runner: SyncRunner) -> None:
+    class Remarks(Script):
+        @staticmethod
+        def writer(number: int) -> Any:
+            kind: Any = "refused" if number else "new"
+            return lambda tx, now: [
+                ("packs", Outcome(kind, f"{number}-{one}", reason="why"))
+                for one in range(MOST_NOTES if number == 0 else 9)
+            ]
+
+    job = await runner.run(Remarks(2))
+    assert [one.entry for one in refusals_of(job)] == [f"1-{one}" for one in range(9)]
+    view = SyncView.of(job)
+    assert (len(view.refusals), view.failed) == (8, 9)
+    assert job.results["entries_left_out"] == 0
 
 
 async def test_waiting_for_a_service_is_seen(runner: SyncRunner, service: Any, fault: Any) -> None:

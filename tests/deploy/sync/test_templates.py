@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from comfynb.deploy.catalogue import model_url
+from comfynb.deploy.catalogue import Catalogue, model_url
 from comfynb.deploy.sync import SyncRunner, TemplateModels
-from comfynb.models import Model, ModelType, ModelVersion, SyncStatus
+from comfynb.models import CustomNode, Model, ModelType, ModelVersion, SyncStatus
 from comfynb.store import Store
 
 Rows = Callable[[Store], dict[str, list[Any]]]
@@ -46,6 +46,10 @@ async def test_the_real_templates_give_all_their_models(
     hashes = {one["hash"] for one in wanted if "hash" in one}
     assert {version.sha256 for version in await store.find(ModelVersion)} == hashes
     assert all(model.metadata["directory"] for model in models)
+    # They are ComfyUI's own: their nodes say which classes are, and the catalogue knows them then.
+    asked = await Catalogue(store).nodes_by_class("KSampler", "Note", "Reroute", "nobody's")
+    assert [one.how for one in asked["KSampler"]] == ["core"]
+    assert not any(asked[name] for name in ("Note", "Reroute", "nobody's"))
     before = rows(store)
     again = await runner.run(TemplateModels())
     assert again.results["counts"] == {"same": len(files), "merged": len(wanted) - len(files)}
@@ -58,7 +62,11 @@ async def test_a_folder_of_workflows_with_every_kind_of_dirt(
     url = "https://huggingface.co/o/r/resolve/main/a.safetensors"
     good = {"name": "a.safetensors", "url": url, "directory": "loras"}
     nodes = [
-        {"id": 1, "type": "X", "properties": {"models": [good, {**good, "directory": "vae"}]}},
+        {
+            "id": 1,
+            "type": "X",
+            "properties": {"cnr_id": "comfy-core", "models": [good, {**good, "directory": "vae"}]},
+        },
         {
             "id": 2,
             "type": "X",
@@ -104,6 +112,7 @@ async def test_a_folder_of_workflows_with_every_kind_of_dirt(
         "files": {"refused": 1},
     }
     found = {model.filename: model for model in await store.find(Model)}
+    assert await store.count(CustomNode) == 0, "anybody's workflows say nothing of ComfyUI"
     first = found["a.safetensors"]
     assert (first.type, first.metadata["directory"]) == (ModelType.LORA, "loras")
     assert first.metadata["directories"] == ["vae"]

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from comfynb.deploy.sync import SyncView
+from comfynb.deploy.sync import Refusal, SyncView
 from comfynb.errors import UsageError
 from comfynb.models import SyncStatus, SyncType
 from comfynb.widgets.deploy import SyncMonitor
@@ -60,6 +60,21 @@ def test_it_follows_a_sync_to_its_end(box: Any, tags: Any) -> None:
     assert monitor.plain().startswith("Sync of manager: completed, 10 of 10 entries; 3 new")
 
 
+def test_it_tells_what_was_refused_and_why(box: Any, tags: Any) -> None:
+    refusals = tuple(Refusal("models", f"m{at}.bin", "it has no URL") for at in range(2))
+    source = box(view(failed=5, refusals=refusals))
+    monitor = Sync(source).monitor()
+    text = tags(monitor._text.value).text
+    assert "Refused (5)" in text
+    assert "m1.bin" in text
+    assert "it has no URL" in text
+    assert "3 more" in text
+    assert 'wb.catalogue.errors("s1")' in text
+    assert "m0.bin: it has no URL" in monitor.plain()
+    source.push(view(failed=2, refusals=refusals))
+    assert "more" not in tags(monitor._text.value).text
+
+
 def test_cancel_and_resume(box: Any) -> None:
     source = box(view())
     sync = Sync(source)
@@ -84,7 +99,9 @@ def test_cancel_and_resume(box: Any) -> None:
 
 def test_hostile_text_stays_text(box: Any, tags: Any, hostile: str) -> None:
     def shown(text: str) -> Any:
-        told = view(counts=((text, 1),), waiting=text, error=text)
+        told = view(
+            counts=((text, 1),), waiting=text, error=text, refusals=(Refusal(text, text, text),)
+        )
         return SyncMonitor(text, box(told), cancel=lambda: None, resume=lambda: box(told))
 
     assert tags(shown(hostile).static_html()).tags == tags(shown("x").static_html()).tags
