@@ -384,7 +384,7 @@ def test_the_inspector_edits_and_undo_shows_it(hands: Callable[..., Hands]) -> N
     title = h.root.get_by_label("Title")
     title.fill("large")
     title.press("Enter")
-    h.wait_for("'large' in $.scene.titles().values()")
+    h.wait_for("'large' in map($.scene.title, $.scene.document.nodes)")
     h.settled()
     h.book.screenshots("canvas-inspector", h.root)
     h.surface.focus()
@@ -557,7 +557,7 @@ def test_a_real_graph_is_built_run_paused_answered_reloaded_and_undone(
         expect(field).to_be_visible()
         field.fill(title)
         field.press("Enter")
-        h.wait_for(f"{title!r} in $.scene.titles().values()")
+        h.wait_for(f"{title!r} in map($.scene.title, $.scene.document.nodes)")
 
     # Input, workflow, condition, two workflows, merge, output.
     h.root.get_by_role("option", name="Input").click()

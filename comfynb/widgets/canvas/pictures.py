@@ -11,6 +11,7 @@ from pathlib import Path
 import ipycanvas
 
 from comfynb.widgets.canvas.wire import Frame, Stamp, new_canvas
+from comfynb.widgets.composite import close_tree
 from comfynb.widgets.live import current_loop, spawn
 from comfynb.widgets.thumbnails import CannotShow, Picture, Target, in_thread, shrink, shrink_file
 
@@ -42,6 +43,8 @@ class Pictures:
         self._sizes: dict[str, tuple[int, int]] = {}
         self._source: dict[str, object] = {}
         self._busy: set[str] = set()
+        self._job = 0
+        """Counts what was forgotten: pictures that are made meanwhile come too late."""
         self._closed = False
 
     @property
@@ -77,18 +80,18 @@ class Pictures:
 
     async def _make(self, key: str) -> None:
         try:
-            while True:
-                source = self._source.get(key)
-                if source is None or self._closed:
-                    return
+            source = self._source.get(key)
+            while source is not None and not self._closed:
                 assert isinstance(source, Path | bytes)
+                shown = self._job
                 try:
                     made = await in_thread(source, SMALL)
                 except CannotShow:
                     made = None  # a video, say; there is nothing to see here
-                if self._source.get(key) is source:
-                    if made is not None and not self._closed:
-                        self._put(key, made)
+                if made is not None and shown == self._job and not self._closed:
+                    self._put(key, made)
+                made_of, source = source, self._source.get(key)
+                if source is made_of:
                     return
         finally:
             self._busy.discard(key)
@@ -136,13 +139,13 @@ class Pictures:
 
     def forget(self) -> None:
         """Show none any more; the sheets stay for the next ones."""
-        self._slots.clear()
-        self._shown.clear()
-        self._source.clear()
+        self._job += 1
+        for known in (self._slots, self._shown, self._sizes, self._source):
+            known.clear()
 
     def close(self) -> None:
         """Close the sheets."""
         self._closed = True
         self.forget()
         for sheet in self._sheets:
-            sheet.close()
+            close_tree(sheet)

@@ -70,6 +70,7 @@ class Screen:
         self.shown = 0
         """The number of the last frame that was seen on screen."""
         self.layers = [new_canvas(800, height) for _ in LAYERS]
+        self._park = new_canvas(1, 1)
         self.surface = Surface(label, self._message)
         self.stage = ipywidgets.Box([*self.layers, self.surface])
         self.stage.layout.height = f"{height}px"
@@ -152,17 +153,16 @@ class Screen:
             self._timer = None
         self._asked = True
         self.guarded(lambda: self._pointer(event))
-        if self._dirty:
-            self.request(self._dirty)
-        elif self._asked:
-            self._announce()
+        self.request(self._dirty)
+        if self._asked and self._timer is None:  # nothing to draw, or it could not be drawn
+            self.surface.send(self._note())
 
-    def _announce(self) -> None:
-        """Tell the surface which frame was sent, and whether the pointer's last move is in it."""
+    def _note(self) -> dict[str, Any]:
+        """Which frame was sent, and whether the pointer's last move is in it."""
         answer, self._asked = self._asked, False
         if answer:
             self._answered = self._number
-        self.surface.send({"frame": self._number, "answer": answer})
+        return {"surface": self.surface.key, "frame": self._number, "answer": answer}
 
     def guarded(self, work: Callable[[], object]) -> None:
         """Do it; an exception is told and goes no further, so that the editor lives on."""
@@ -220,10 +220,14 @@ class Screen:
         for layer, flag in zip(self.layers, LAYERS, strict=True):
             if flag in drawings:
                 frame.canvas(layer).draw(drawings[flag])
-        frame.send()
         self._number += 1
         self._sent[self._number] = self._last
-        self._announce()
+        note = self._note()
+        if self.surface.direct:
+            frame.send(self._park, note)
+        else:
+            frame.send(self._park)
+            self.surface.send(note)
 
     def close(self) -> None:
         """Close every canvas, and stop hearing."""
@@ -231,4 +235,5 @@ class Screen:
             self._timer.cancel()
         self._moves.close()
         self._buttons.close()
+        close_tree(self._park)
         close_tree(self.stage)

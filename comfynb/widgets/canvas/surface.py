@@ -7,7 +7,9 @@ from typing import Any
 import anywidget
 import traitlets
 
+from comfynb.models import new_id
 from comfynb.widgets.canvas.contract import PaletteItem
+from comfynb.widgets.canvas.wire import painter_id
 from comfynb.widgets.markup import clean, one_line
 
 __all__ = ["Palette", "Surface"]
@@ -21,14 +23,21 @@ class Surface(anywidget.AnyWidget):
     """Lies over the drawing: focus, keys, the captured pointer; tells theme, size and pixel ratio.
 
     It sends {"event": "ready"} when a view is in the page (after a reload as well), "key", "drop"
-    (an item of the palette), and "shown" for each frame that it was told of by ``{"frame": n}``.
-    It lets ipyevents see one mouse move at a time: the next one after a frame with ``"answer"``.
+    (an item of the palette), and "shown" for frames that it was told of by ``{"frame": n}``: in a
+    message of its own, or where it is ``direct``, in the note of the frame itself, with its ``key``
+    as ``"surface"``. It lets ipyevents see one mouse move at a time: the next one after a frame
+    with ``"answer"``, which says that this frame was seen.
     """
 
     _esm = STATIC / "surface.js"
     _css = STATIC / "canvas.css"
 
     label = traitlets.Unicode().tag(sync=True)
+    key = traitlets.Unicode().tag(sync=True)
+    painter = traitlets.Unicode().tag(sync=True)
+    """The id of the model that gets the frames."""
+    direct = traitlets.Bool(default_value=False).tag(sync=True)
+    """Whether the page listens there."""
     cursor = traitlets.Unicode("grab").tag(sync=True)
     dark = traitlets.Bool(default_value=False).tag(sync=True)
     ratio = traitlets.Float(1.0).tag(sync=True)
@@ -37,7 +46,7 @@ class Surface(anywidget.AnyWidget):
     height = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, label: str, heard: Heard) -> None:
-        super().__init__(label=clean(label))
+        super().__init__(label=clean(label), key=new_id(), painter=painter_id())
         self.add_class("comfynb-layer")
         self.on_msg(lambda _widget, content, _buffers: heard(content))
 

@@ -19,6 +19,7 @@ import ipycanvas
 import numpy as np
 import numpy.typing as npt
 from ipycanvas.canvas import COMMANDS
+from ipycanvas.utils import commands_to_buffer
 
 from comfynb.widgets.canvas.colours import Colours
 from comfynb.widgets.canvas.primitives import (
@@ -31,9 +32,12 @@ from comfynb.widgets.canvas.primitives import (
     Texts,
 )
 
-__all__ = ["FONT", "Frame", "Stamp", "new_canvas"]
+__all__ = ["FONT", "NOTE", "Frame", "Stamp", "new_canvas", "painter_id"]
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif'
+
+NOTE = "comfynb"
+"""The key of what a message says beside its commands; ipycanvas does not look at it."""
 
 _SET = COMMANDS["set"]
 _ATTRIBUTES = ipycanvas.Canvas.ATTRS
@@ -48,6 +52,11 @@ def new_canvas(width: int, height: int) -> ipycanvas.Canvas:
     if manager.comm is None:
         manager.open()
     return ipycanvas.Canvas(width=width, height=height)
+
+
+def painter_id() -> str:
+    """The model in the page that gets every frame, of whatever canvas."""
+    return str(ipycanvas.canvas._CANVAS_MANAGER.model_id)  # noqa: SLF001 - see the docstring
 
 
 class Frame:
@@ -220,11 +229,20 @@ class Frame:
 
     # Sending
 
-    def send(self) -> None:
-        """Send it, as one message; nothing is sent for a frame without anything in it."""
+    def send(self, park: ipycanvas.Canvas | None = None, note: object = None) -> None:
+        """Send it, as one message; nothing is sent for a frame without anything in it.
+
+        ``note`` is for whoever listens in the page. The browser shows the canvas that was drawn on
+        last once more with the next message, so a frame ends on ``park``, which nobody sees.
+        """
         manager = ipycanvas.canvas._CANVAS_MANAGER  # noqa: SLF001 - see the module's docstring
         if not self._commands or manager.comm is None:
             return  # after Widget.close_all() there is nobody left to draw for
-        manager._send_custom(self._commands, self._buffers)  # noqa: SLF001
+        if park is not None:
+            self._switch(park)
+        content, commands = commands_to_buffer(self._commands)
+        if note is not None:
+            content[NOTE] = note
+        manager.send(content, buffers=[commands, *self._buffers])
         # Whoever draws next with ipycanvas's own methods has to say on which canvas.
         manager._current_canvas = None  # noqa: SLF001

@@ -39,7 +39,7 @@ from comfynb.widgets.canvas.primitives import (
 from comfynb.widgets.canvas.scene import Scene
 from comfynb.widgets.canvas.svg import to_svg
 from comfynb.widgets.canvas.text import clip_to, text_width
-from comfynb.widgets.canvas.wire import Frame, new_canvas
+from comfynb.widgets.canvas.wire import NOTE, Frame, new_canvas
 from comfynb.widgets.theme import look
 
 
@@ -279,7 +279,7 @@ def test_pictures_are_copied_from_their_sheet_at_their_own_proportions() -> None
 def test_a_frame_that_breaks_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
     manager = ipycanvas.canvas._CANVAS_MANAGER
-    monkeypatch.setattr(manager, "_send_custom", lambda *args: sent.append(args))
+    monkeypatch.setattr(manager, "send", lambda content, buffers: sent.append((content, buffers)))
     canvas = new_canvas(800, 600)
     bad = Rects(np.zeros((1, 4)), "no such colour")
     with pytest.raises(KeyError):
@@ -290,6 +290,24 @@ def test_a_frame_that_breaks_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(sent) == 1
     assert manager._current_canvas is None
     assert not manager._caching
+
+
+def test_a_frame_is_sent_with_its_note_and_ends_on_a_canvas_that_nobody_sees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[Any] = []
+    manager = ipycanvas.canvas._CANVAS_MANAGER
+    monkeypatch.setattr(manager, "send", lambda content, buffers: sent.append((content, buffers)))
+    canvas, park = new_canvas(800, 600), new_canvas(1, 1)
+    Frame(LIGHT, 1.0).canvas(canvas).draw([Rects(np.zeros((1, 4)), "text")]).send(park, {"n": 1})
+    ((content, (packed, *arrays)),) = sent
+    assert content[NOTE] == {"n": 1}
+    assert content["dtype"] == "uint8"  # what ipycanvas reads of it
+    commands = json.loads(bytes(packed))
+    assert len(arrays) == sum(one[2] for one in commands)
+    switched = [one[1] for one in commands if one[0] == COMMANDS["switchCanvas"]]
+    assert switched == [[f"IPY_MODEL_{one.model_id}"] for one in (canvas, park)]
+    assert commands[-1][1] == switched[-1]
 
 
 # As SVG

@@ -280,6 +280,10 @@ def test_nothing_is_left_open(make: Callable[..., CanvasEditor]) -> None:
     editor = make(inspector=lambda *_: ipywidgets.Text())
     editor.select("a")
     editor.show_job(job(node_view("a")))
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(out, "PNG")
+    editor.thumbnail("a", out.getvalue())
+    assert editor._pictures.keys == {"a"}
     editor.close()
     editor.close()
 

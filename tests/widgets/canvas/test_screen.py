@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import ipycanvas
 import numpy as np
 import pytest
 
 from comfynb.widgets.canvas.hand import Dirty
 from comfynb.widgets.canvas.primitives import Primitive, Rects
 from comfynb.widgets.canvas.screen import IN_FLIGHT, Screen
+from comfynb.widgets.canvas.wire import NOTE
 
 
 class Stage:
@@ -122,3 +124,32 @@ async def test_what_breaks_is_answered_too(stage: Stage) -> None:
     stage.move()
     assert stage.told() == [(0, True)]
     assert [type(one) for one in stage.errors] == [ZeroDivisionError]
+
+
+async def test_what_cannot_be_drawn_is_answered_too(stage: Stage) -> None:
+    def broken(_: Dirty) -> dict[Dirty, list[Primitive]]:
+        raise ValueError("no such colour")
+
+    stage.screen._paint = broken
+    stage.move()
+    assert stage.told() == [(0, True)]
+    assert [type(one) for one in stage.errors] == [ValueError]
+
+
+async def test_where_the_page_listens_to_the_frames_themselves_there_is_one_message(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = ipycanvas.canvas._CANVAS_MANAGER
+    notes: list[Any] = []
+    monkeypatch.setattr(manager, "send", lambda content, buffers: notes.append(content.get(NOTE)))
+    surface = stage.screen.surface
+    assert surface.painter == manager.model_id
+    stage.move()
+    assert (notes, stage.told()) == ([None], [(1, True)])
+    surface.direct = True
+    stage.move()
+    assert notes[1:] == [{"surface": surface.key, "frame": 2, "answer": True}]
+    assert stage.told() == []
+    stage.on_move = lambda _: None
+    stage.move()  # without a frame there is nothing that the answer could go with
+    assert (len(notes), stage.told()) == (2, [(2, True)])

@@ -12,6 +12,9 @@ const WITH_CTRL = new Set(["z", "y", "a", "c", "x", "v", "d"]);
 // Milliseconds after which a move counts as answered: a cell may hold the kernel up.
 const PATIENCE = 1000;
 
+// Milliseconds without a move after which the last answer is told to be on screen.
+const QUIET = 150;
+
 function isOurs(event) {
   if (event.altKey || event.isComposing) return false;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -78,8 +81,22 @@ function render({ model, el }) {
     measure();
   };
 
+  // With each message JupyterLab swaps the tab's icon as the kernel turns busy and idle, and the
+  // browser fetches it anew: for every move of a drag, more work than the frame itself. Unmarked
+  // icons are left alone. The release is a message as well, so the icon is right again after it.
+  let icons = [];
+  const hold = (on) => {
+    if (on && icons.length === 0) icons = [...document.querySelectorAll("link.favicon")];
+    for (const icon of icons) icon.classList.toggle("favicon", !on);
+    if (!on) icons = [];
+  };
+  for (const type of ["pointerup", "pointercancel", "lostpointercapture"]) {
+    on(el, type, () => hold(false), { capture: true });
+  }
+
   // The pointer is ours until the button is released, wherever it goes.
   on(el, "pointerdown", (event) => {
+    hold(true);
     el.focus({ preventScroll: true });
     if (event.pointerType === "mouse" || event.pointerType === "pen") {
       el.setPointerCapture(event.pointerId);
@@ -95,29 +112,67 @@ function render({ model, el }) {
   // it is the newest. Each message makes JupyterLab show the kernel as busy and as idle again, which
   // costs the page more than a frame does; moves that nobody will see would put it behind the hand.
   let asked = -Infinity;
+  let moves = 0;
   let held = null;
   let passing = null;
+  const pass = () => {
+    held = null;
+    asked = performance.now();
+    moves += 1;
+    seen = 0; // the move says so itself
+    hurry = false;
+  };
   on(el, "mousemove", (event) => {
     if (event === passing) return;
     if (performance.now() - asked < PATIENCE) {
       held = event;
       event.stopImmediatePropagation();
     } else {
-      held = null;
-      asked = performance.now();
+      pass();
     }
   }, { capture: true });
   const answered = () => {
     asked = -Infinity;
     if (held === null) return;
     passing = new MouseEvent("mousemove", held);
-    held = null;
-    asked = performance.now();
+    pass();
     el.dispatchEvent(passing);
   };
+
+  // Frames are counted back once they are on screen, so that no more are sent than are shown. Of a
+  // frame that answers a move, the next move says the same, and mostly there is one.
+  let told = 0;
+  let seen = 0;
+  let quiet = 0;
+  let hurry = false;
+  const tell = (frame) => {
+    if (frame <= told) return;
+    told = frame;
+    model.send({ event: "shown", frame });
+  };
+  const tellSeen = () => {
+    clearTimeout(quiet);
+    if (seen > 0 && !stop.signal.aborted) tell(seen);
+    seen = 0;
+  };
+  const shown = (message, before) => {
+    if (stop.signal.aborted) return;
+    if (!message.answer || hurry) {
+      tell(message.frame);
+    } else if (moves === before) {
+      seen = message.frame;
+      clearTimeout(quiet);
+      quiet = setTimeout(tellSeen, QUIET);
+    }
+  };
+
   // These say where the pointer is themselves; a move from before must not come after them.
   for (const type of ["mousedown", "mouseup", "dblclick", "mouseleave"]) {
     on(el, type, () => { held = null; }, { capture: true });
+  }
+  // What these ask for must not wait.
+  for (const type of ["mousedown", "mouseup", "dblclick", "wheel", "keydown"]) {
+    on(el, type, () => { hurry = true; tellSeen(); }, { capture: true });
   }
 
   // The wheel scrolls the page unless somebody works here.
@@ -154,23 +209,32 @@ function render({ model, el }) {
     el.focus({ preventScroll: true });
   });
 
-  // Frames are counted back once they are on screen, so that no more are sent than are shown. Of a
-  // frame that answers a move, the next move says the same.
-  let told = 0;
   const heard = (message) => {
     if (message.frame !== undefined) {
+      const before = moves;
       if (message.answer) answered();
       // A task that is asked for within a frame runs once that frame has been painted.
-      requestAnimationFrame(() => setTimeout(() => {
-        if (stop.signal.aborted || message.frame <= told) return;
-        if (message.answer && asked > -Infinity) return;
-        told = message.frame;
-        model.send({ event: "shown", frame: message.frame });
-      }, 0));
+      requestAnimationFrame(() => setTimeout(() => shown(message, before), 0));
     } else if (message.focus) {
       el.focus({ preventScroll: true });
     }
   };
+  // Frames go to ipycanvas's own model. Listening there saves a message for each.
+  let painter = null;
+  const painted = (content) => {
+    if (content.comfynb?.surface === model.get("key")) heard(content.comfynb);
+  };
+  const setDirect = (direct) => {
+    if (stop.signal.aborted) return;
+    model.set("direct", direct);
+    model.save_changes();
+  };
+  Promise.resolve().then(() => model.widget_manager.get_model(model.get("painter"))).then((found) => {
+    if (stop.signal.aborted) return;
+    painter = found;
+    painter.on("msg:custom", painted);
+    setDirect(true);
+  }).catch(() => setDirect(false)); // a page that keeps its models to itself: told one by one
   model.on("msg:custom", heard);
   model.on("change:label", label);
   model.on("change:cursor", cursor);
@@ -185,6 +249,9 @@ function render({ model, el }) {
 
   return () => {
     stop.abort();
+    hold(false);
+    clearTimeout(quiet);
+    painter?.off("msg:custom", painted);
     sizes.disconnect();
     themes.disconnect();
     ratios?.removeEventListener("change", watchRatio);
