@@ -1,6 +1,6 @@
 """The catalogue: node packs and models with versions and hashes, searched and looked up."""
 
-from comfynb.deploy.catalogue.catalogue import Catalogue, KnownModel, KnownNode
+from comfynb.deploy.catalogue.catalogue import Catalogue
 from comfynb.deploy.catalogue.classes import CORE, NodeMatch
 from comfynb.deploy.catalogue.entries import (
     FileEntry,
@@ -10,6 +10,7 @@ from comfynb.deploy.catalogue.entries import (
     ReleaseEntry,
     Tally,
 )
+from comfynb.deploy.catalogue.known import KnownModel, KnownNode
 from comfynb.deploy.catalogue.search import Page
 from comfynb.deploy.catalogue.urls import Repository, model_url, repository
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from comfynb.deploy.catalogue.entries import CIVITAI, FileEntry, ModelEntry, Outcome, rank
+from comfynb.deploy.catalogue.merging import Merger
 from comfynb.deploy.catalogue.rows import Rows, Values, blank
 from comfynb.errors import InvalidValue
 from comfynb.models import Model, ModelVersion, Source, new_id
@@ -53,13 +54,11 @@ def _finite(value: Any) -> Any:
     return value
 
 
-class _Merger:
+class _Merger(Merger[ModelEntry]):
     """The models that a batch of entries touches."""
 
     def __init__(self, tx: Transaction, source: str, now: datetime) -> None:
-        self.tx = tx
-        self.source = source
-        self.now = now
+        super().__init__(tx, source, now)
         self.models: Rows[Model] = Rows(Model)
         self.versions: Rows[ModelVersion] = Rows(ModelVersion)
         self.by_key: dict[tuple[str, ...], str] = {}
@@ -241,8 +240,4 @@ def write_models(
 
     What people have set stays as it is. Nothing is written where nothing is new.
     """
-    merger = _Merger(tx, source, now)
-    merger.load(entries)
-    outcomes = [merger.merge(entry) for entry in entries]
-    merger.write()
-    return outcomes
+    return _Merger(tx, source, now).run(entries)

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from comfynb.deploy.catalogue.entries import MANAGER, PEOPLE, REGISTRY, NodeEntry, Outcome, rank
+from comfynb.deploy.catalogue.merging import Merger
 from comfynb.deploy.catalogue.rows import Rows, Values, blank, fetch
 from comfynb.errors import InvalidValue
 from comfynb.models import CustomNode, NodeFacts, NodeVersion, new_id
@@ -98,13 +99,11 @@ def _active(facts: Values) -> bool:
     return "banned" not in str(facts["status"] or "").lower() and bool(_listed_by(facts))
 
 
-class _Merger:
+class _Merger(Merger[NodeEntry]):
     """The packs that a batch of entries touches."""
 
     def __init__(self, tx: Transaction, source: str, now: datetime) -> None:
-        self.tx = tx
-        self.source = source
-        self.now = now
+        super().__init__(tx, source, now)
         self.nodes: Rows[CustomNode] = Rows(CustomNode)
         self.facts: Rows[NodeFacts] = Rows(NodeFacts)
         self.releases: Rows[NodeVersion] = Rows(NodeVersion)
@@ -262,11 +261,7 @@ def write_nodes(
 
     What people have set stays as it is. Nothing is written where nothing is new.
     """
-    merger = _Merger(tx, source, now)
-    merger.load(entries)
-    outcomes = [merger.merge(entry) for entry in entries]
-    merger.write()
-    return outcomes
+    return _Merger(tx, source, now).run(entries)
 
 
 def retire_nodes(

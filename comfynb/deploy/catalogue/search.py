@@ -6,9 +6,9 @@ program's writes; its cost is that of one pass over the texts, whichever page is
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, get_type_hints
 
 from pydantic_core import to_json
 
@@ -17,7 +17,15 @@ from comfynb.models import CustomNode, Model, ModelType, Source, StoredModel
 from comfynb.store import View
 from comfynb.store.schema import table_of
 
-__all__ = ["Page", "Query", "model_query", "node_query", "search"]
+__all__ = [
+    "ModelFilters",
+    "NodeFilters",
+    "Page",
+    "Query",
+    "model_query",
+    "node_query",
+    "search",
+]
 
 M = TypeVar("M", bound=StoredModel)
 
@@ -132,23 +140,59 @@ def _terms(query: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(term for term in terms if term))[:_MOST_TERMS]
 
 
-def model_query(
-    dialect: str,
-    query: str,
-    *,
-    type: ModelType | str | None = None,  # noqa: A002 - the field's name
-    source: Source | str | None = None,
-    base_model: str | Iterable[str] | None = None,
-    tags: Iterable[str] = (),
-    verified: bool | None = None,
-    active: bool | None = True,
-    name: str | None = None,
-    description: str | None = None,
-) -> Query[Model]:
-    """Return a search for models."""
+class _Filters(TypedDict, total=False):
+    tags: Iterable[str]
+    """All of them."""
+    verified: bool | None
+    active: bool | None
+    """True where it is not given."""
+    name: str | None
+    """Part of it."""
+    description: str | None
+
+
+class ModelFilters(_Filters, total=False):
+    """What a search for models may be limited to; None is "whichever"."""
+
+    type: ModelType | str | None
+    source: Source | str | None
+    base_model: str | Iterable[str] | None
+    """One of them."""
+
+
+class NodeFilters(_Filters, total=False):
+    """What a search for node packs may be limited to; None is "whichever"."""
+
+    author: str | Iterable[str] | None
+    install_type: str | Iterable[str] | None
+
+
+def _check(filters: Mapping[str, object], known: Mapping[str, object]) -> None:
+    unknown = sorted(set(filters) - set(known))
+    if unknown:
+        raise UsageError(
+            f"a search has no filter {unknown[0]!r:.40}: it has {', '.join(sorted(known))}"
+        )
+
+
+def _limit(where: _Conditions, filters: _Filters, tags: str, description: str) -> None:
+    """Take what all searches have; ``tags`` and ``description`` are SQL."""
+    where.tags(tags, filters.get("tags", ()))
+    where.flag("is_verified", filters.get("verified"))
+    where.flag("is_active", filters.get("active", True))
+    where.holds("name", filters.get("name"))
+    where.holds(description, filters.get("description"))
+
+
+def model_query(dialect: str, query: str, filters: ModelFilters) -> Query[Model]:
+    """Return a search for models; raises UsageError for a filter that cannot be."""
+    _check(filters, get_type_hints(ModelFilters))
     texts = _MODEL_TEXTS[dialect]
     where = _Conditions()
-    for column, kind, value in (("type", ModelType, type), ("source", Source, source)):
+    for column, kind, value in (
+        ("type", ModelType, filters.get("type")),
+        ("source", Source, filters.get("source")),
+    ):
         if value is None:
             continue
         try:
@@ -156,12 +200,8 @@ def model_query(
         except ValueError:
             known = ", ".join(one.value for one in kind)
             raise UsageError(f"there is no {column} {value!r:.40} of models: {known}") from None
-    where.either("base_model", base_model)
-    where.tags(texts["tags"], tags)
-    where.flag("is_verified", verified)
-    where.flag("is_active", active)
-    where.holds("name", name)
-    where.holds(texts["description"], description)
+    where.either("base_model", filters.get("base_model"))
+    _limit(where, filters, texts["tags"], texts["description"])
     return Query(
         Model,
         tuple(where.parts),
@@ -178,29 +218,14 @@ def model_query(
     )
 
 
-def node_query(
-    dialect: str,
-    query: str,
-    *,
-    author: str | Iterable[str] | None = None,
-    install_type: str | Iterable[str] | None = None,
-    tags: Iterable[str] = (),
-    verified: bool | None = None,
-    active: bool | None = True,
-    name: str | None = None,
-    description: str | None = None,
-) -> Query[CustomNode]:
+def node_query(query: str, filters: NodeFilters) -> Query[CustomNode]:
     """Return a search for node packs; ComfyUI itself is not one of them."""
-    del dialect  # all that is looked at is text in both
+    _check(filters, get_type_hints(NodeFilters))
     where = _Conditions()
     where.parts.append("install_type <> 'core'")
-    where.either("author", author)
-    where.either("install_type", install_type)
-    where.tags("tags::text", tags)
-    where.flag("is_verified", verified)
-    where.flag("is_active", active)
-    where.holds("name", name)
-    where.holds("description", description)
+    where.either("author", filters.get("author"))
+    where.either("install_type", filters.get("install_type"))
+    _limit(where, filters, "tags::text", "description")
     stars = "(select stars from node_facts where custom_node_id = custom_nodes.id)"
     return Query(
         CustomNode,
@@ -282,13 +307,3 @@ def search(view: View, query: Query[M], page: int, limit: int) -> Page[M]:
     total = int(rows[0][0])
     items = view.models(query.model, [row[1:] for row in rows if row[1] is not None])
     return Page(items, page, limit, total, math.ceil(total / limit))
-
-
-def total_of(view: View, queries: Sequence[Query[Any]]) -> list[int]:
-    """Return how many rows each search finds."""
-    totals = []
-    for query in queries:
-        matches, params = _ranked(query)
-        sql = f"select count(*) from ({matches}) as matches"  # noqa: S608
-        totals.append(int(view.execute(sql, params)[0][0]))
-    return totals
