@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from comfynb.engine.graph.ports import WorkflowPorts
+from comfynb.engine.graph.workflow import WorkflowPorts
 from comfynb.engine.live import LiveJob, NodeProgress
 from comfynb.models import FallbackStrategy, NodeExecution, PromptStatus
 

@@ -4,17 +4,14 @@
 """
 
 from comfynb.engine.graph.check import GraphProblem, check_connection, check_graph
-from comfynb.engine.graph.ports import (
+from comfynb.engine.graph.ports import compatible, find_input, find_output, ports_of
+from comfynb.engine.graph.titles import title_of
+from comfynb.engine.graph.workflow import (
     WorkflowInput,
     WorkflowOutput,
     WorkflowPorts,
-    compatible,
-    find_input,
-    find_output,
-    ports_of,
     workflow_ports,
 )
-from comfynb.engine.graph.titles import title_of
 
 __all__ = [
     "GraphProblem",

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from comfynb.engine.graph.config import config_problems
-from comfynb.engine.graph.ports import (
-    TRIGGER,
-    NodePorts,
-    WorkflowPorts,
-    compatible,
-)
+from comfynb.engine.graph.ports import NodePorts, compatible
 from comfynb.engine.graph.titles import title_of
+from comfynb.engine.graph.workflow import TRIGGER, WorkflowPorts
 from comfynb.models import CanvasConnection, CanvasLayout, CanvasNode, DataType, NodeType
 
 __all__ = ["GraphProblem", "check_connection", "check_graph"]

@@ -20,20 +20,18 @@ under its name instead; a kill just then can leave a part of it behind, which is
 the whole.
 """
 
-import contextlib
 import errno
 import hashlib
-import json
 import os
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, Final
 
 from comfynb.engine.crashpoints import crash_point
+from comfynb.engine.graph.files import CHUNK, Folder, hash_of, reading, to_disk
+from comfynb.engine.graph.ledger import Ledger
 from comfynb.engine.graph.patterns import PLACEHOLDERS, check_pattern, fill_pattern, numbered
 from comfynb.engine.outputs import describe
 from comfynb.errors import ComfynbError, InvalidValue
@@ -51,14 +49,11 @@ __all__ = [
 
 CRASH_POINTS: Final = ("delivery copied", "delivery noted", "delivered")
 """Where a test may kill the process; see :mod:`comfynb.engine.crashpoints`."""
-CHUNK: Final = 1 << 20
 MOST_NUMBERS: Final = 100_000
 """How many files of one name a folder may have."""
 _NO_LINKS: Final = frozenset(
     {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS, errno.EACCES}
 )
-_IN_FOLDERS: Final = {os.open, os.link, os.mkdir, os.stat, os.unlink} <= os.supports_dir_fd
-"""Whether names can be looked up in an open folder, which nobody can swap for a link meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +137,8 @@ def deliver(delivery: Delivery) -> list[Delivered]:
     """
     check_pattern(delivery.pattern)
     numbers: dict[tuple[str, ...], int] = {}
-    with _Ledger(delivery) as ledger:
+    name = _digest(delivery.job_id, delivery.node_id)[:32]
+    with Ledger(delivery.ledger / f"{name}.jsonl") as ledger:
         return [
             _deliver_one(delivery, index, item, ledger, numbers)
             for index, item in enumerate(delivery.items, 1)
@@ -153,11 +149,11 @@ def _deliver_one(
     delivery: Delivery,
     index: int,
     item: DeliveryItem,
-    ledger: "_Ledger",
+    ledger: Ledger,
     numbers: dict[tuple[str, ...], int],
 ) -> Delivered:
     hidden = f".comfynb-{_digest(delivery.job_id, delivery.node_id, str(index))[:16]}.part"
-    sha256 = _hash(item.path) if ledger.knows(index) else ""
+    sha256 = hash_of(item.path) if ledger.knows(index) else ""
     found = ledger.find(index, sha256)
     if found is not None:
         found.with_name(hidden).unlink(missing_ok=True)  # its other name, after a kill
@@ -165,7 +161,7 @@ def _deliver_one(
     folders, name = fill_pattern(delivery.pattern, _values(delivery, index, item), _suffix(item))
     path = delivery.folder.joinpath(*folders)
     try:
-        with _Folder.open(delivery.folder, folders) as folder:
+        with Folder.open(delivery.folder, folders) as folder:
             folder.unlink(hidden)
             try:
                 sha256, size = _copy(item.path, folder, hidden)
@@ -183,10 +179,10 @@ def _deliver_one(
 
 
 def _place(
-    folder: "_Folder",
+    folder: Folder,
     hidden: str,
     name: str,
-    ledger: "_Ledger",
+    ledger: Ledger,
     which: tuple[int, str],
     *,
     start: int,
@@ -215,7 +211,7 @@ def _place(
 
 
 def _create(
-    folder: "_Folder", hidden: str, wanted: str, ledger: "_Ledger", which: tuple[int, str]
+    folder: Folder, hidden: str, wanted: str, ledger: Ledger, which: tuple[int, str]
 ) -> bool:
     """Without links: create the file exclusively and fill it; False if the name was taken."""
     try:
@@ -226,7 +222,7 @@ def _create(
         ledger.note(*which, folder.path / wanted, os.fstat(target.fileno()))
         while chunk := source.read(CHUNK):
             target.write(chunk)
-        _sync(target)
+        to_disk(target)
     return True
 
 
@@ -258,170 +254,18 @@ def _suffix(item: DeliveryItem) -> str:
     return plain if 1 < len(plain) <= 16 else ""
 
 
-# Files --------------------------------------------------------------------------------------------
-
-
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _reading(path: Path) -> BufferedReader:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise ComfynbError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _hash(path: Path) -> str:
-    with _reading(path) as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
-
-
-def _copy(path: Path, folder: "_Folder", name: str) -> tuple[str, int]:
+def _copy(path: Path, folder: Folder, name: str) -> tuple[str, int]:
     digest = hashlib.sha256()
     size = 0
-    with _reading(path) as source, folder.create(name) as target:
+    with reading(path) as source, folder.create(name) as target:
         while chunk := source.read(CHUNK):
             digest.update(chunk)
             size += len(chunk)
             target.write(chunk)
-        _sync(target)
+        to_disk(target)
     crash_point("delivery copied")
     return digest.hexdigest(), size
-
-
-def _sync(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-class _Folder:
-    """An open folder in which names are looked up; it never follows a link that it finds there."""
-
-    def __init__(self, path: Path, fd: int | None) -> None:
-        self.path = path
-        self._fd = fd
-
-    @classmethod
-    def open(cls, root: Path, folders: Sequence[str]) -> Self:
-        """The folder ``folders`` deep in ``root``, made if need be."""
-        root.mkdir(parents=True, exist_ok=True)
-        path = root
-        if not _IN_FOLDERS:
-            for folder in folders:
-                path /= folder
-                path.mkdir(exist_ok=True)
-                if path.is_symlink():
-                    raise NotADirectoryError(errno.ENOTDIR, f"{path} is a link", str(path))
-            return cls(path, None)
-        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            for folder in folders:
-                path /= folder
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, dir_fd=fd)
-                inner = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
-                os.close(fd)
-                fd = inner
-        except BaseException:
-            os.close(fd)
-            raise
-        return cls(path, fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-
-    def _at(self, name: str) -> str:
-        return name if self._fd is not None else str(self.path / name)
-
-    def create(self, name: str) -> BinaryIO:
-        """A new file, open for writing; FileExistsError if anything has that name."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        return os.fdopen(os.open(self._at(name), flags, 0o666, dir_fd=self._fd), "wb")
-
-    def read(self, name: str) -> BinaryIO:
-        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        return os.fdopen(os.open(self._at(name), flags, dir_fd=self._fd), "rb")
-
-    def link(self, name: str, new: str) -> None:
-        """Another name for a file; FileExistsError if anything has it."""
-        ends = {"src_dir_fd": self._fd, "dst_dir_fd": self._fd}
-        os.link(self._at(name), self._at(new), **ends, follow_symlinks=False)
-
-    def stat(self, name: str) -> os.stat_result | None:
-        """What has that name, a link itself rather than what it leads to."""
-        try:
-            return os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return None
-
-    def unlink(self, name: str) -> None:
-        """Remove a file of our own, if it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._at(name), dir_fd=self._fd)
-
-    def sync(self) -> None:
-        """Have the names themselves on disk."""
-        if self._fd is not None:
-            os.fsync(self._fd)
-
-
-class _Ledger:
-    """What one node of one job was about to put where: a file with one JSON line for each link."""
-
-    def __init__(self, delivery: Delivery) -> None:
-        name = _digest(delivery.job_id, delivery.node_id)[:32]
-        self._path = delivery.ledger / f"{name}.jsonl"
-        self._file: BinaryIO | None = None
-        self._noted: dict[int, list[dict[str, Any]]] = {}
-
-    def __enter__(self) -> Self:
-        for line in self._lines():
-            self._noted.setdefault(line["index"], []).append(line)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
-        try:
-            text = self._path.read_bytes()
-        except FileNotFoundError:
-            return
-        for line in text.splitlines():
-            # The last line may be torn by a kill: what it was about was not linked then.
-            with contextlib.suppress(ValueError):
-                yield json.loads(line)
-
-    def knows(self, index: int) -> bool:
-        """Whether anything was noted for an item."""
-        return index in self._noted
-
-    def find(self, index: int, sha256: str) -> Path | None:
-        """Where an item of that content lies already, put there by us."""
-        for line in reversed(self._noted.get(index, ())):
-            path = Path(line["path"])
-            try:
-                found = path.lstat()
-            except OSError:
-                continue
-            same = stat.S_ISREG(found.st_mode) and found.st_ino == line["inode"]
-            if same and line["sha256"] == sha256 and _hash(path) == sha256:
-                return path
-        return None
-
-    def note(self, index: int, sha256: str, path: Path, copied: os.stat_result) -> None:
-        """Write down, durably, that ``copied`` is about to be ``path``."""
-        line = {"index": index, "sha256": sha256, "path": str(path), "inode": copied.st_ino}
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab")
-            # After a torn line, a new one begins on a line of its own.
-            self._file.write(b"\n")
-        self._file.write(json.dumps(line).encode() + b"\n")
-        _sync(self._file)

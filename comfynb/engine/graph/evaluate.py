@@ -13,7 +13,8 @@ from comfynb.engine.graph.items import (
     split,
     value_item,
 )
-from comfynb.engine.graph.ports import WorkflowInput, WorkflowPorts, output_count
+from comfynb.engine.graph.ports import output_count
+from comfynb.engine.graph.workflow import WorkflowInput, WorkflowPorts
 from comfynb.errors import InvalidValue
 from comfynb.models import CanvasNode, NodeType
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from comfynb.comfy import FileRef
-from comfynb.engine.graph.ports import WorkflowPorts
 from comfynb.engine.graph.titles import title_of
+from comfynb.engine.graph.workflow import WorkflowPorts
 from comfynb.engine.tasks import FileSource
 from comfynb.models import CanvasNode
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from comfynb.engine.graph.ports import WorkflowOutput, WorkflowPorts
+from comfynb.engine.graph.workflow import WorkflowOutput, WorkflowPorts
 from comfynb.engine.outputs import media_type_of
 from comfynb.models import OutputFile
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from comfynb.engine.graph.check import check_graph
-from comfynb.engine.graph.ports import WorkflowPorts
 from comfynb.engine.graph.titles import title_of
+from comfynb.engine.graph.workflow import WorkflowPorts
 from comfynb.engine.plan import DYNAMIC_SEED, RunPlan, frozen_texts
 from comfynb.errors import GraphInvalid, NotFound
 from comfynb.models import CanvasLayout, CanvasNode, Job, NodeExecution, NodeType, new_id

@@ -10,7 +10,7 @@ import pytest
 from comfynb.comfy.keys import parameter_keys
 from comfynb.engine.graph import WorkflowPorts, workflow_ports
 from comfynb.engine.graph.job import make_graph_job
-from comfynb.engine.graph.ports import WorkflowInput, WorkflowOutput
+from comfynb.engine.graph.workflow import WorkflowInput, WorkflowOutput
 from comfynb.engine.plan import RUNS_PROJECT, RunPlan, version_of
 from comfynb.models import (
     CanvasConnection,

@@ -271,7 +271,7 @@ def test_without_hard_links_files_are_created_exclusively(delivery, monkeypatch,
 
 
 def test_where_folders_cannot_be_held_open_paths_are_looked_at(delivery, monkeypatch, tmp_path):
-    monkeypatch.setattr("comfynb.engine.graph.delivery._IN_FOLDERS", False)
+    monkeypatch.setattr("comfynb.engine.graph.files.IN_FOLDERS", False)
     assert len(deliver(again(delivery, pattern="{node}/{name}"))) == 3
     assert deliver(again(delivery, pattern="{node}/{name}"))
     assert len(files(delivery.folder)) == 3

@@ -6,7 +6,7 @@ import pytest
 
 from comfynb.engine.graph import WorkflowPorts
 from comfynb.engine.graph.job import is_graph, job_name, make_graph_job
-from comfynb.engine.graph.ports import WorkflowInput, WorkflowOutput
+from comfynb.engine.graph.workflow import WorkflowInput, WorkflowOutput
 from comfynb.engine.live import LiveJob
 from comfynb.engine.plan import RUNS_PROJECT, RunPlan, make_job, make_task, version_of
 from comfynb.errors import GraphInvalid, NotFound

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from comfynb.engine.graph.check import check_graph
-from comfynb.engine.graph.ports import TRIGGER, ports_of, workflow_ports
+from comfynb.engine.graph.ports import ports_of
+from comfynb.engine.graph.workflow import TRIGGER, workflow_ports
 from comfynb.errors import GraphInvalid, UsageError
 from comfynb.models import (
     CanvasNode,

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from comfynb.engine.graph import WorkflowPorts, compatible, ports_of, title_of
-from comfynb.engine.graph.ports import WorkflowInput, WorkflowOutput
+from comfynb.engine.graph.workflow import WorkflowInput, WorkflowOutput
 from comfynb.errors import NotFound
 from comfynb.models import CanvasLayout, CanvasNode, DataType, NodeType
 from comfynb.widgets.canvas.geometry import Rect

@@ -16,7 +16,7 @@ from comfynb import Workbench
 from comfynb.engine import crashpoints
 from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.graph.job import make_graph_job
-from comfynb.engine.graph.ports import workflow_ports
+from comfynb.engine.graph.workflow import workflow_ports
 from comfynb.engine.plan import RUNS_PROJECT, RunPlan, version_of
 from comfynb.models import (
     CanvasConnection,
