@@ -1,9 +1,10 @@
 """Syncs into stores and dies on the way: one child process for each place where it shall die.
 
-    killed_sync.py FOLDER LISTS KIND PLACE:NUMBER ...
+    killed_sync.py FOLDER '[[KIND, PLACE, ["POINT:NUMBER", ...]], ...]'
 
-For each place a store of its own in FOLDER; the child is killed with SIGKILL while its NUMBERth
-batch is at that place, and a second child resumes what it left. Prints one line of JSON for each.
+For each point a store of its own in FOLDER; the child is killed with SIGKILL while its NUMBERth
+batch is at that point, and a second child resumes what it left. Prints one line of JSON for each,
+and writes what the catalogue then says beside the store.
 """
 
 import asyncio
@@ -25,21 +26,23 @@ from comfynb.deploy.sync import (
     SyncRunner,
     SyncSource,
     manager,
-    templates,
 )
 from comfynb.deploy.sync.journal import SyncJournal
-from comfynb.store import open_store
+from comfynb.models import CustomNode, Model, ModelVersion, NodeFacts, NodeVersion
+from comfynb.store import Store, open_store
 
-manager._BATCH = 40
-templates._BATCH = 40
+TABLES = (CustomNode, NodeFacts, NodeVersion, Model, ModelVersion)
+_TIMES = {"createdAt", "updatedAt"}
+
+manager._BATCH = 20
 
 
 def source_of(kind: str, place: str) -> SyncSource:
     if kind == "manager":
         return ManagerLists(place)
     if kind == "registry":
-        return RegistryNodes(place, limit=20)
-    return CivitaiModels(place, limit=20)
+        return RegistryNodes(place, limit=10)
+    return CivitaiModels(place, limit=10)
 
 
 def die() -> None:
@@ -89,6 +92,8 @@ async def sync(path: Path, source: SyncSource, host: str, *, resume: bool) -> di
             runner = SyncRunner(store, fetcher, sleep=nothing)
             left = await runner.interrupted()
             job = await runner.run(source, resume=left[0].id if resume and left else None)
+            said = json.dumps(await content(store))
+            path.with_suffix(".json").write_text(said)
             return {
                 "status": job.status.value,
                 "counts": job.results.get("counts"),
@@ -99,6 +104,28 @@ async def sync(path: Path, source: SyncSource, host: str, *, resume: bool) -> di
             }
     finally:
         await store.close()
+
+
+async def content(store: Store) -> dict[str, list[str]]:
+    """All that a store's catalogue says, without ids and times of its own."""
+    names: dict[str, str] = {}
+    found = {}
+    for model in TABLES:
+        said = []
+        for row in await store.find(model):
+            values = row.model_dump(mode="json", exclude=_TIMES)
+            own = values.pop("id", None)
+            if own is not None:
+                names[own] = values.get("githubUrl") or values.get("downloadUrl") or ""
+            for link in ("customNodeId", "modelId"):
+                if link in values:
+                    values[link] = names[values[link]]
+            for holder in (values, values.get("metadata", {})):
+                if "sources" in holder:
+                    holder["sources"] = sorted(holder["sources"])
+            said.append(json.dumps(values, sort_keys=True))
+        found[model.table_name] = sorted(said)
+    return found
 
 
 def child(path: Path, source: SyncSource, host: str, at: str | None) -> tuple[int, str]:
@@ -121,23 +148,25 @@ def child(path: Path, source: SyncSource, host: str, at: str | None) -> tuple[in
 
 
 def main() -> None:
-    folder, place, kind, *points = sys.argv[1:]
-    host = place.removeprefix("http://") if "://" in place else ""
+    folder = Path(sys.argv[1])
     # To copy: that is faster than making one each time.
-    empty = Path(folder) / "empty.duckdb"
+    empty = folder / "empty.duckdb"
     if os.fork() == 0:
         open_store(empty).ready().result()
         sys.exit()  # closes it
     os.wait()
-    for number, point in enumerate(["", *points]):
-        path = Path(folder) / f"{kind}-{number}.duckdb"
-        shutil.copyfile(empty, path)
-        source = source_of(kind, place)
-        died = 0
-        if point:
-            died, _ = child(path, source, host, point)
-        code, told = child(path, source, host, None)
-        print(json.dumps({"point": point, "died": died, "code": code, "told": told}), flush=True)
+    for kind, place, points in json.loads(sys.argv[2]):
+        host = place.removeprefix("http://") if "://" in place else ""
+        for number, point in enumerate(["", *points]):
+            path = folder / f"{kind}-{number}.duckdb"
+            shutil.copyfile(empty, path)
+            source = source_of(kind, place)
+            died = 0
+            if point:
+                died, _ = child(path, source, host, point)
+            code, told = child(path, source, host, None)
+            end = {"kind": kind, "point": point, "died": died, "code": code, "told": told}
+            print(json.dumps(end), flush=True)
 
 
 main()
