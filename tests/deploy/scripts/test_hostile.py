@@ -1,4 +1,11 @@
-"""500 deployments of hostile text: whatever is in them, the scripts are sound and execute none."""
+"""500 deployments of hostile text: whatever is in them, the scripts are sound and execute none.
+
+A whole script takes shellcheck 2.5 seconds, most of them for the library, which is the same in all.
+So all of them are read by bash and run, and held to a grammar (calls of our functions with literal
+words, the rest letter for letter the same); the linters see each different command once, and whole
+files of the largest deployments. To give them every file as a whole, which takes most of an hour of
+CPU time and prints what was checked: ``COMFYNB_LINT=all pytest -s`` with the path of this file.
+"""
 
 import json
 import os
@@ -6,6 +13,8 @@ import re
 import shutil
 import subprocess
 import unicodedata
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 
 import dockerfile
@@ -20,6 +29,7 @@ from comfynb.models.lock import Lock
 MARKER = "marker-of-an-injection"
 SECRET = "hf_" + "S3cr3tOfThisTest" * 3
 EACH = 125
+WHOLE = os.environ.get("COMFYNB_LINT") == "all"
 
 # What has broken scripts somewhere, each leaving a file if anybody executes it.
 EVIL = [
@@ -215,7 +225,7 @@ def collect(flavour):
     return made
 
 
-@pytest.mark.timeout(900)  # of CPU time it takes a minute, and the machine may be a busy one
+@pytest.mark.timeout(4 * 3600 if WHOLE else 900)  # of CPU time it takes some ten seconds
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_deployments(flavour, linter, tmp_path):
     """Every deployment of a flavour, in one test: making them takes as long as checking them."""
@@ -230,13 +240,23 @@ def test_deployments(flavour, linter, tmp_path):
                 assert content.isascii()
                 (folder / target / name).write_text(content)
         made.append((folder, lock, rendered))
-    assert len(made) >= EACH * 0.9
-    check_shell(made, linter, tmp_path)
-    check_dockerfiles(made, linter, tmp_path)
-    check_compose(made)
-    check_snapshots(made)
-    check_runs(made, tmp_path)
+    assert len(made) >= EACH
+    done = Counter(deployments=len(made))
+    check_grammar(made)
+    check_shell(made, linter, tmp_path, done)
+    check_dockerfiles(made, linter, tmp_path, done)
+    check_compose(made, done)
+    check_snapshots(made, done)
+    check_runs(made, tmp_path, done)
+    print(f"\n{flavour}: " + ", ".join(f"{count} {what}" for what, count in done.items()))
     shutil.rmtree(root)
+
+
+def lint_whole(linter, program, files, folder):
+    """Each file as it is, some at a time, on all processors."""
+    parts = [files[start : start + 5] for start in range(0, len(files), 5)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(lambda part: linter(program, *part, cwd=folder), parts))
 
 
 def scripts_of(made, *targets):
@@ -248,27 +268,69 @@ def scripts_of(made, *targets):
     ]
 
 
+BODY = re.compile(r"^deployment\(\) \{\n(.*?)^\}$", re.MULTILINE | re.DOTALL)
+HEREDOC = re.compile(r"^(?:RUN|COPY)[^\n]*<<'(\w+)'.*?\n(.*?)^\1\n", re.MULTILINE | re.DOTALL)
+WORD = r"(?:'[A-Za-z0-9 _@%+=:,./-]*'|\$'(?:(?![$'\\`~])[ -~]|\\[ntr\\']|\\x[0-9a-f]{2})*'|[0-9]+)"
+CALLS = re.compile(rf"(?:  lock_[a-z_]+(?: (?:\\\n    )?{WORD})+\n+)+")
+
+
 def commands(text):
     """The commands of each deployment() in a text: what differs from script to script."""
-    for body in re.findall(r"^deployment\(\) \{\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL):
-        command = ""
-        for line in body.splitlines(keepends=True):
-            command += line
-            if not line.endswith("\\\n"):
-                yield command
-                command = ""
-        assert not command
+    for body in BODY.findall(text):
+        yield from re.findall(r"(?:[^\n]*\\\n)*[^\n]+\n", body)
 
 
-def check_shell(made, linter, tmp_path):
-    """bash reads every script; shellcheck every command of every script.
+def without(text):
+    """A text without what deployment() says, and without comments."""
+    return re.sub(r"^ *#.*\n", "", BODY.sub("deployment", text), flags=re.MULTILINE)
 
-    The library is the same text in all of them: test_rendering.py has whole scripts checked.
+
+def check_grammar(made):
+    """Nothing in a script expands or executes: it has literal words, and the same text all around.
+
+    This holds for each of them, and whatever a linter knows or does not know.
     """
+    around = {"bash": set(), "runpod": set(), "RUN": set(), "start": set()}
+    for _, _, rendered in made:
+        for target, result in rendered.items():
+            for name, text in result.files.items():
+                bodies = BODY.findall(text)
+                assert len(bodies) == text.count("deployment() {")
+                assert all(CALLS.fullmatch(body) for body in bodies)
+                if name in result.executable:
+                    around[target].add(without(text))
+                elif name == "Dockerfile":
+                    for word, body in HEREDOC.findall(text):
+                        if word != "COMFYNB_LIBRARY":
+                            around["RUN" if word == "COMFYNB_STEP" else "start"].add(without(body))
+    assert {where: len(texts) for where, texts in around.items()} == dict.fromkeys(around, 1)
+
+
+def largest(made, target):
+    """The whole files of the deployment with most in it."""
+    return max((rendered[target].files for _, _, rendered in made), key=lambda f: len(str(f)))
+
+
+def check_shell(made, linter, tmp_path, done):
+    """bash reads every script; shellcheck every command of every script, and whole ones."""
     scripts = scripts_of(made, "bash", "runpod")
     assert len(scripts) == 2 * len(made)
-    libraries = {script.read_text().partition("# How -----")[2] for script in scripts}
-    assert len(libraries) == 1
+    loop = 'for script; do bash -n "$script" || exit; done'
+    read = subprocess.run(["bash", "-c", loop, "bash", *scripts], check=False, capture_output=True)
+    assert (read.returncode, read.stderr) == (0, b"")
+    done["scripts through bash -n"] = len(scripts)
+    if WHOLE:
+        lint_whole(linter, "shellcheck", scripts, tmp_path)
+        done["whole scripts through shellcheck"] = len(scripts)
+        starts = []
+        for folder, _, rendered in made:
+            for target in ("docker", "compose"):
+                found = dict(HEREDOC.findall(rendered[target].files["Dockerfile"]))
+                starts.append(folder / target / "start.sh")
+                starts[-1].write_text(found["COMFYNB_START"])
+        lint_whole(linter, "shellcheck", starts, tmp_path)
+        done["start scripts of images through shellcheck"] = len(starts)
+        return
     distinct = {}
     for _, _, rendered in made:
         for result in rendered.values():
@@ -282,19 +344,20 @@ def check_shell(made, linter, tmp_path):
         file = tmp_path / f"{start}.sh"
         file.write_text("#!/bin/bash\n" + "".join(listed[start : start + 200]))
         files.append(file)
-    for start in range(0, len(scripts), 50):
-        for script in scripts[start : start + 50]:
-            done = subprocess.run(["bash", "-n", script], check=False, capture_output=True)
-            assert done.returncode == 0, done.stderr
+    for name, text in largest(made, "runpod" if len(made[0][1].models) else "bash").items():
+        files.append(tmp_path / name)
+        files[-1].write_text(text)
     linter("shellcheck", *files, cwd=tmp_path)
+    done["commands through shellcheck"] = len(listed)
+    done["whole scripts through shellcheck"] = 1
 
 
 LIBRARY = re.compile(r"(library\.sh\n).*?^(COMFYNB_LIBRARY$)", re.MULTILINE | re.DOTALL)
 
 
-def check_dockerfiles(made, linter, tmp_path):
-    """The parser sees the instructions that were meant; hadolint every RUN."""
-    distinct, head, whole = {}, "", []
+def check_dockerfiles(made, linter, tmp_path, done):
+    """The parser sees the instructions that were meant; hadolint every command, and whole files."""
+    distinct, heads = {}, {}
     for folder, lock, _ in made:
         for target in ("docker", "compose"):
             text = (folder / target / "Dockerfile").read_text()
@@ -315,18 +378,36 @@ def check_dockerfiles(made, linter, tmp_path):
                 r"^RUN[^\n]*COMFYNB_STEP'\n.*?^COMFYNB_STEP\n", text, re.MULTILINE | re.DOTALL
             )
             assert len(runs) == steps
-            distinct.update(dict.fromkeys(runs))
-            head = text.partition("COPY")[0]
-        whole.append(folder / "docker" / "Dockerfile")
-    files = []
+            for run in runs:
+                heads.setdefault(run.partition("\n")[0], run)
+                distinct.update(dict.fromkeys(commands(run)))
+    done["Dockerfiles parsed"] = 2 * len(made)
+    if WHOLE:
+        files = [folder / target / "Dockerfile" for folder, *_ in made for target in IMAGES]
+        lint_whole(linter, "hadolint", files, tmp_path)
+        done["whole Dockerfiles through hadolint"] = len(files)
+        return
+    # The first lines that there are, all commands spread over them.
+    text = largest(made, "docker")["Dockerfile"]
     listed = list(distinct)
-    for start in range(0, len(listed), 40):
-        file = tmp_path / f"{start}.Dockerfile"
-        file.write_text(head + "\n".join(listed[start : start + 40]))
-        files.append(file)
-    linter("hadolint", *files, whole[0], cwd=tmp_path)
+    each = -(-len(listed) // len(heads))
+    made_of_all = text.partition("COPY")[0]
+    for number, run in enumerate(heads.values()):
+        body = "".join(listed[number * each : (number + 1) * each])
+        made_of_all += BODY.sub(lambda _, body=body: f"deployment() {{\n{body}}}", run) + "\n"
+    files = {
+        "all.Dockerfile": made_of_all,
+        "docker.Dockerfile": text,
+        "compose.Dockerfile": largest(made, "compose")["Dockerfile"],
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    linter("hadolint", *files, cwd=tmp_path)
+    done["commands through hadolint"] = len(listed)
+    done["whole Dockerfiles through hadolint"] = 2
 
 
+IMAGES = ("docker", "compose")
 OUR_VARIABLES = (
     "COMFYNB_LIBRARY",
     "NVIDIA_DRIVER_CAPABILITIES",
@@ -347,7 +428,7 @@ def interpolated(value):
     )
 
 
-def check_compose(made):
+def check_compose(made, done):
     """Against the schema that check-jsonschema brings; the program itself takes long to start."""
     import jsonschema  # takes seconds, so not while tests are collected
 
@@ -355,7 +436,7 @@ def check_compose(made):
     validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
     files = [folder / "compose" / "compose.yaml" for folder, _, _ in made]
     for path, (_, lock, _) in zip(files, made, strict=True):
-        document = yaml.safe_load(path.read_text())
+        document = yaml.load(path.read_text(), yaml.CSafeLoader)
         assert [error.message for error in validator.iter_errors(document)] == []
         (service,) = document["services"].values()
         environment = {key: interpolated(value) for key, value in service["environment"].items()}
@@ -367,9 +448,10 @@ def check_compose(made):
         tokens = {f"{service.value}" for service in lock.secrets}
         assert len(document.get("secrets", {})) == len(tokens)
         assert ("deploy" in service) is (lock.python.cuda is not None)
+        done["compose files against the schema"] += 1
 
 
-def check_snapshots(made):
+def check_snapshots(made, done):
     for folder, lock, _ in made:
         snapshot = json.loads((folder / "snapshot" / "snapshot.json").read_text())
         assert snapshot["comfyui"] == lock.comfyui.commit
@@ -377,6 +459,7 @@ def check_snapshots(made):
         assert set(commits) <= {node.commit for node in lock.nodes}
         assert len(commits) == len({node.repository for node in lock.nodes})
         assert set(snapshot["pips"]) == {f"{r.name}=={r.version}" for r in lock.python.requirements}
+        done["snapshots"] += 1
 
 
 def run(script, *arguments, home):
@@ -401,7 +484,7 @@ def run(script, *arguments, home):
     return done.stdout
 
 
-def check_runs(made, tmp_path):
+def check_runs(made, tmp_path, done):
     """A dry run changes nothing and names every file; the variables arrive byte by byte."""
     for folder, lock, _ in made:
         workspace = tmp_path / "workspace"
@@ -417,6 +500,7 @@ def check_runs(made, tmp_path):
         environment = dict(pair.split("=", 1) for pair in printed.split("\0") if pair)
         assert {name: environment[name] for name in lock.environment} == lock.environment
         assert not {"HF_TOKEN", "CIVITAI_TOKEN"} & environment.keys()
+        done["scripts run"] += 2
 
 
 def empty(tmp_path):
