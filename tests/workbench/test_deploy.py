@@ -547,6 +547,12 @@ def test_the_catalogue_is_filled_and_searched(wb, tmp_path):
         wb.catalogue.resume(sync.id).wait(60)
     with pytest.raises(NotFound, match="There is no source 'nowhere'; there are: manager"):
         wb.catalogue.sync("nowhere")
+    since = datetime(2026, 1, 1, tzinfo=UTC)
+    nowhere = wb.catalogue.sync("registry", base="http://127.0.0.1:9", since=since).wait(60)
+    assert nowhere.view.status.value == "FAILED"
+    assert "only https is asked" in nowhere.view.error
+    with pytest.raises(UsageError, match="since must be a time such as"):
+        wb.catalogue.sync("registry", since="yesterday").wait(60)
     with pytest.raises(UsageError, match="manager cannot be synced so"):
         wb.catalogue.sync("manager", nonsense=1).wait(60)
     with pytest.raises(NotFound, match="has nothing called 'x'"):

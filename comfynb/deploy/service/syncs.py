@@ -3,7 +3,6 @@
 # ruff: noqa: N815 - fields that are the models' have the models' names
 
 import inspect
-from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -99,8 +98,6 @@ async def _resume(run: Run[ResumeSync]) -> SyncRun:
     settings = dict(job.results.get("settings") or {})
     # What a service is asked with is kept as it is sent, whatever options it came from.
     params = settings.pop("params", None)
-    if isinstance(settings.get("since"), str):
-        settings["since"] = datetime.fromisoformat(settings["since"])
     for name in run.parts.sources:
         # Sources are known by short names to people, and by their own in the store.
         if getattr(run.parts.sources[name], "name", name) == wanted:

@@ -29,8 +29,16 @@ _ID = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+def _time(given: datetime | str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(given) if isinstance(given, str) else given
+    except ValueError:
+        raise UsageError(f"since must be a time such as 2026-11-01, not {given!r:.40}") from None
+    return moment.astimezone(UTC)
+
+
 class RegistryNodes(SyncSource):
-    """All packs of a registry, or those that changed since a time.
+    """All packs of a registry, or those that changed since a time (also as text, in ISO 8601).
 
     ``releases`` asks for all releases of each pack, one more request each; without it there is the
     latest one. ``limit`` is how many packs a page has.
@@ -44,14 +52,14 @@ class RegistryNodes(SyncSource):
         self,
         base: str = BASE,
         *,
-        since: datetime | None = None,
+        since: datetime | str | None = None,
         releases: bool = False,
         limit: int = 100,
     ) -> None:
         if not 1 <= limit <= 100:
             raise UsageError(f"a page of the registry has 1 to 100 packs, not {limit!r:.20}")
         self.base = base.rstrip("/")
-        self.since = since.astimezone(UTC) if since is not None else None
+        self.since = _time(since) if since is not None else None
         self.releases = releases
         self.limit = limit
 
