@@ -41,21 +41,21 @@ def submission_order(
     names = sorted((name for name in weights if weights[name] > 0), key=lambda name: -weights[name])
     if not names:
         return range(len(points))
-    places: dict[str, dict[Any, int]] = {name: {} for name in names}
-
-    def rank(index: int) -> list[int]:
-        point = points[index]
-        found = []
-        for name in names:
-            known = places[name]
-            value = point.get(name)
-            key = (type(value).__name__, value if _hashable(value) else repr(value))
-            found.append(known.setdefault(key, len(known)))
-        return found
-
-    ranks = [rank(index) for index in range(len(points))]
+    columns = [_places(points, name) for name in names]
+    ranks: Sequence[Any] = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
     return sorted(range(len(points)), key=ranks.__getitem__)
 
 
-def _hashable(value: Any) -> bool:
-    return isinstance(value, str | int | float | bool | None)
+def _places(points: Sequence[Mapping[str, Any]], name: str) -> list[int]:
+    """Each point's value as a number: that of its first appearance."""
+    known: dict[Any, int] = {}
+    found = []
+    for point in points:
+        value = point.get(name)
+        # 1, 1.0 and True are equal, and yet three values.
+        key = value.__class__, value
+        try:
+            found.append(known.setdefault(key, len(known)))
+        except TypeError:  # a list, of files perhaps
+            found.append(known.setdefault((value.__class__, repr(value)), len(known)))
+    return found

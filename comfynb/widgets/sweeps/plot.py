@@ -84,6 +84,7 @@ class SweepPlot(Composite):
         self._color = color
         for name in (x, self._y, color):
             self._check(name)
+        self._check_numbers(self._y)
         if x is None:
             self.figure = self._parallel()
         else:
@@ -95,6 +96,15 @@ class SweepPlot(Composite):
         extra = {axis for point in self._view.points for axis in point.values}
         if name is not None and name not in known and name not in extra:
             raise NotFound(f"Points have no {one_line(name, 60)!r}; there are: {', '.join(known)}.")
+
+    def _check_numbers(self, name: str) -> None:
+        for point in self._view.points:
+            value = self._value(point, name)
+            if value is not None and not isinstance(value, int | float):
+                raise UsageError(
+                    f"Numbers are drawn upwards, and {one_line(name, 60)} of point {point.index} "
+                    f'is {short_value(value, 40)!r}: plot("{one_line(name, 60)}", "seconds").'
+                )
 
     def _value(self, point: PointView, name: str) -> Any:
         if name in point.values:

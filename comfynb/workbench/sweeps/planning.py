@@ -44,6 +44,8 @@ class Planned:
     axes: list[str]
     targets: list[AnyTarget]
     points: list[Point]
+    in_turn: list[Point]
+    """The same in the order in which they are handed out."""
 
 
 def plan_points(
@@ -180,7 +182,7 @@ class _Planner:
         ]
         for place, number in enumerate(order):
             made[number].place = first + place
-        return Planned(names, self._targets, made)
+        return Planned(names, self._targets, made, [made[number] for number in order])
 
     def _where(self, point: Mapping[str, Any]) -> tuple[Subject, str | None]:
         subjects = self._axes.subjects
@@ -198,8 +200,12 @@ class _Planner:
 
     def _kinds(self, points: Sequence[Values]) -> list[list[int]]:
         """Which points share a frozen snapshot, as far as their values tell."""
-        names = dict.fromkeys(itertools.chain(*dict.fromkeys(map(tuple, points))))
-        matter = [name for name in names if name in {WORKFLOW, BACKEND} | self._axes.shapes(names)]
+        shapes = dict.fromkeys(map(tuple, points))
+        names = dict.fromkeys(itertools.chain(*shapes))
+        deciding = {WORKFLOW, BACKEND} | self._axes.shapes(names)
+        matter = [name for name in names if name in deciding]
+        if not matter and len(shapes) == 1:
+            return [list(range(len(points)))]
         kinds: dict[tuple[Any, ...], list[int]] = {}
         for number, point in enumerate(points):
             kind = (tuple(point), *[point.get(name) for name in matter])
@@ -210,16 +216,21 @@ class _Planner:
         self, points: Sequence[Values], kinds: Sequence[Sequence[int]]
     ) -> Iterator[Values]:
         """Points that together show every text of every axis once, as far as that is feasible."""
+        first = {0}
+        if len(kinds) <= _MOST_FIRSTS:
+            first.update(numbers[0] for numbers in kinds)
+        names = dict.fromkeys(itertools.chain(*dict.fromkeys(map(tuple, points))))
+        texts = [name for name in names if any(isinstance(p.get(name), str) for p in points)]
+        candidates: Iterable[int] = range(len(points)) if texts else sorted(first)
         seen: set[tuple[Any, ...]] = set()
-        firsts = {numbers[0] for numbers in kinds} if len(kinds) <= _MOST_FIRSTS else set()
         checked = 0
-        for number, point in enumerate(points):
+        for number in candidates:
+            point = points[number]
+            where = point.get(WORKFLOW), point.get(BACKEND)
             shown = [
-                (point.get(WORKFLOW), point.get(BACKEND), name, value)
-                for name, value in point.items()
-                if isinstance(value, str)
+                (*where, name, value) for name in texts if isinstance(value := point.get(name), str)
             ]
-            if number and number not in firsts and seen.issuperset(shown):
+            if number not in first and seen.issuperset(shown):
                 continue
             seen.update(shown)
             yield point

@@ -154,6 +154,11 @@ class Points:
             self._views[number] = self.every[number].view
         return tuple(self._views)
 
+    def waiting(self) -> list[Point]:
+        """Those that have no job and are not over, in turn."""
+        left = [one for one in self.every if one.job_id is None and not one.status.is_terminal]
+        return sorted(left, key=lambda one: one.place)
+
     def of_job(self, job_id: str) -> Sequence[Point]:
         """The points that share a job."""
         return self._of_job.get(job_id, ())

@@ -31,6 +31,7 @@ from comfynb.store.sweeps import Steered, SweepJournal
 from comfynb.workbench.sweeps.following import Following
 from comfynb.workbench.sweeps.graph_targets import AnyTarget
 from comfynb.workbench.sweeps.handouts import HandOuts
+from comfynb.workbench.sweeps.planning import Planned
 from comfynb.workbench.sweeps.points import Point, Points
 
 if TYPE_CHECKING:
@@ -117,18 +118,14 @@ class SweepRun:
 
     # Loading and starting ---------------------------------------------------------------------
 
-    def start(self, job_ids: Iterable[str] = ()) -> None:
+    def start(self, waiting: Iterable[Point], job_ids: Iterable[str] = ()) -> None:
         """Hand points out from now on, if it is this kernel's and has not ended.
 
-        ``job_ids`` are jobs that its points have already, and that have not ended.
+        ``waiting`` are those that have no job, in turn; ``job_ids`` are jobs that the others have,
+        and that have not ended.
         """
         self._jobs.find(job_ids)
-        self._queue = deque(
-            sorted(
-                (p for p in self.points.every if p.job_id is None and not p.status.is_terminal),
-                key=lambda point: point.place,
-            )
-        )
+        self._queue = deque(waiting)
         if self.status is SweepStatus.RUNNING:
             self.pace.begin(time.monotonic())
         self.go_on()
@@ -431,12 +428,13 @@ class SweepRun:
                 self.points.drop_job(point)
                 self._queue.append(point)
 
-    def extend(self, points: Sequence[Point], changed: SweepRecord) -> None:
+    def extend(self, planned: Planned, changed: SweepRecord) -> None:
         """Points were added to it in the store."""
         self.record = changed
+        self.targets = list(planned.targets)
         self.mine = True
-        self.points.add(points)
-        self._queue.extend(sorted(points, key=lambda point: point.place))
+        self.points.add(planned.points)
+        self._queue.extend(planned.in_turn)
         if self.status is SweepStatus.RUNNING:
             self.pace.begin(time.monotonic())
         self.touch()

@@ -136,10 +136,9 @@ class StudyDriver:
         changed = await run.journal.extend(record, PointRecords(run.id, planned.points))
         if changed is None:
             raise UsageError(f"Another kernel has taken over the study {run.record.name}.")
-        run.targets = list(planned.targets)
         for point, trial in zip(planned.points, trials, strict=True):
             self.pending[point.number] = trial.number
-        run.extend(planned.points, changed)
+        run.extend(planned, changed)
 
     def _look(self) -> None:
         views = self.run.points.views

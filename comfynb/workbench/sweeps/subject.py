@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 from comfynb.models import FallbackStrategy, ParamType
 from comfynb.workbench.sweeps.graph_targets import AnyTarget
-from comfynb.workbench.workflows import FILE_TYPES
+from comfynb.workbench.values import FILE_TYPES
 
 __all__ = ["SHAPES", "Binding", "Made", "Subject"]
 

@@ -196,8 +196,7 @@ class Sweep(Sequence[PointView]):
         changed = run.journal.extend(record, PointRecords(self.id, planned.points)).result()
         if changed is None:
             raise UsageError(f"Another kernel hands out the points of {self.name}: add them there.")
-        run.targets = list(planned.targets)
-        self._workbench.host.ask(run.extend, planned.points, changed)
+        self._workbench.host.ask(run.extend, planned, changed)
 
     # Opinions ---------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.sweeps.asked import Asked, Zip, checked_seed
 from comfynb.workbench.sweeps.graph_targets import AnyTarget, target_of
 from comfynb.workbench.sweeps.planning import Planned, plan_points
-from comfynb.workbench.sweeps.points import PointRecords, Points
+from comfynb.workbench.sweeps.points import Point, PointRecords, Points
 from comfynb.workbench.sweeps.run import SweepRun
 from comfynb.workbench.sweeps.subjects import Sweepable, sweepables
 from comfynb.workbench.sweeps.sweep import Sweep
@@ -33,6 +33,8 @@ class _Found(NamedTuple):
 
     targets: list[AnyTarget]
     points: Points
+    waiting: list[Point]
+    """Those that were not handed out, in turn."""
     open_jobs: list[str]
     """Jobs of its points that have not ended."""
 
@@ -104,7 +106,7 @@ class Sweeps:
         )
         run.keep_open = keep_open
         self._keep(run)
-        run.start()
+        run.start(planned.in_turn)
         return run
 
     def _keep(self, run: SweepRun) -> None:
@@ -150,9 +152,11 @@ class Sweeps:
         """What a sweep that is in the store consists of; changes nothing here."""
         names = {each.id: each.name for each in list(self._workbench.engine.backends.values())}
         cancelled = record.status is SweepStatus.CANCELLED
+        every = Points.stored(points, jobs, pictures, names, cancelled=cancelled)
         return _Found(
             [target_of(data) for data in record.targets],
-            Points.stored(points, jobs, pictures, names, cancelled=cancelled),
+            every,
+            every.waiting(),
             [row.id for row in jobs if not JobStatus(row.status).is_terminal],
         )
 
@@ -163,7 +167,7 @@ class Sweeps:
         mine = record.owner_id == self._workbench.store.owner_id
         run = SweepRun(self._workbench, record, found.targets, found.points, mine=mine)
         self._keep(run)
-        run.start(found.open_jobs)
+        run.start(found.waiting, found.open_jobs)
         return run
 
     def attach(self, record: SweepRecord) -> SweepRun:

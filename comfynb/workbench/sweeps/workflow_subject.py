@@ -12,7 +12,8 @@ from comfynb.engine.sweeps import downstream
 from comfynb.models import ParamType
 from comfynb.workbench.sweeps.subject import SHAPES, Binding, Made, Subject
 from comfynb.workbench.sweeps.targets import Target
-from comfynb.workbench.workflows import FILE_TYPES, Workflow
+from comfynb.workbench.values import FILE_TYPES
+from comfynb.workbench.workflows import Workflow
 
 __all__ = ["checker_of", "workflow_subject"]
 

@@ -276,3 +276,5 @@ def test_frames_and_plots_keep_names_apart(box):
         SweepPlot(view, "nope")
     with pytest.raises(UsageError, match="scatter"):
         SweepPlot(view, kind="pie")
+    with pytest.raises(UsageError, match="state of point 0 is 'completed'"):
+        SweepPlot(view, "cfg", "state")

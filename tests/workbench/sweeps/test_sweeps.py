@@ -11,7 +11,10 @@ import pytest
 from comfynb import Workbench
 from comfynb.engine.sweeps import integers, loguniform, uniform
 from comfynb.errors import ExpressionError, InvalidValue, NotFound, UsageError
-from comfynb.models import JobStatus, SweepStatus
+from comfynb.models import JobStatus, ParamConstraints, SweepStatus
+from comfynb.workbench.exposed import Exposed
+from comfynb.workbench.sweeps.asked import Asked
+from comfynb.workbench.sweeps.planning import plan_points
 
 FIRST = itertools.count(1_000_000, 1000)
 FAST = {"steps": 1, "seconds_per_step": 0.0, "seconds": 0.0}
@@ -356,6 +359,54 @@ def test_twenty_thousand_points_are_one_sweep_and_hand_out_a_window(wb, wf):
     sweep.cancel()
     sweep.wait(60)
     assert sweep.counts["cancelled"] + sweep.counts.get("completed", 0) == 20_000
+
+
+@pytest.mark.parametrize(
+    "values",
+    [list, lambda seeds: seeds, lambda seeds: f"0..{seeds[-1]}"],
+    ids=["list", "range", "text"],
+)
+def test_parameters_are_looked_up_once_for_a_sweep_and_not_for_each_value(
+    wb, wf, monkeypatch, values
+):
+    wb.check_backends().wait()
+    looked_up = 0
+    keys = Exposed.keys
+
+    def counted(self):
+        nonlocal looked_up
+        looked_up += 1
+        return keys.fget(self)
+
+    monkeypatch.setattr(Exposed, "keys", property(counted))
+    found = []
+    for count in (2, 400):
+        seeds = range(count)
+        asked = Asked([wf], grid={"seed": values(seeds), "steps": [1, 2]}, values={"seconds": 0})
+        looked_up = 0
+        planned = plan_points(wb, asked)
+        assert [point.values["seed"] for point in planned.points[::2]] == list(seeds)
+        assert [type(point.values["seed"]) for point in planned.points] == [int] * (2 * count)
+        found.append(looked_up)
+    assert found[0] == found[1], "as often for 800 points as for 4"
+
+
+def test_axes_may_be_iterators_and_are_told_of_in_full(wb, wf, seeds):
+    every = list(seeds(100))
+    zipped = ({"steps": (n for n in [1]), "sigma": iter([1])} for _ in range(1))
+    asked = {"seed": (seed for seed in every)}
+    sweep = wb.sweep(wf, asked, zip=zipped, values={"seconds": 0}, n=2).wait(60)
+    assert len(sweep) == 2
+    (stored,) = wb.sql("select spec from sweeps where id = $1", [sweep.id]).rows[0]
+    axes = json.loads(stored)["axes"] if isinstance(stored, str) else stored["axes"]
+    assert axes == [{"seed": every}, {"steps": [1], "sigma": [1]}]
+
+
+def test_each_workflow_must_allow_every_value(wb, wf, portrait):
+    other = wb.workflows.load(json.loads(portrait.read_text()), name="other")
+    other.parameters["steps"].constraints = ParamConstraints(min_value=1, max_value=5)
+    with pytest.raises(InvalidValue, match="Axis steps of other"):
+        wb.sweep(wf, {"steps": range(1, 8), "workflow": [wf, other]})
 
 
 def test_a_study_finds_what_its_score_likes(wb, wf):
