@@ -21,7 +21,11 @@ class Doing(Generic[T]):
         self._host = host
         self._name = name
         self._future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        host.start(self._run(coroutine), name)
+        try:
+            host.start(self._run(coroutine), name)
+        except UsageError:
+            coroutine.close()  # or Python complains that nobody awaited it
+            raise
 
     async def _run(self, coroutine: Coroutine[Any, Any, T]) -> None:
         try:

@@ -68,12 +68,13 @@ class Settling:
     def began(self, flight: Flight, at: datetime) -> None:
         """A prompt is written down, and so its node and job are running, as in the store."""
         job, execution = flight.task.live.job, flight.task.execution
-        if job.status is JobStatus.PENDING:
-            job.status = JobStatus.RUNNING
-        job.started_at = job.started_at or at
-        execution.status = JobStatus.RUNNING
-        execution.comfy_prompt_id = flight.prompt_id
-        execution.started_at = execution.started_at or at
+        status = JobStatus.RUNNING if job.status is JobStatus.PENDING else job.status
+        job.assign_unchecked(status=status, started_at=job.started_at or at)
+        execution.assign_unchecked(
+            status=JobStatus.RUNNING,
+            comfy_prompt_id=flight.prompt_id,
+            started_at=execution.started_at or at,
+        )
         flight.task.live.touch()
 
     def refused(self, flight: Flight) -> None:

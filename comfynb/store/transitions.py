@@ -169,6 +169,9 @@ class Transitions:
             )
         if waking:
             tx.run("begin_jobs", [list(waking), list(waking.values())])
+        for record, answer in zip(records, answers, strict=True):
+            if not answer:
+                self.job_of.pop(record.prompt_id, None)
         return answers
 
     def moved(
@@ -302,6 +305,8 @@ class Transitions:
         status = JobStatus.CANCELLED if cancelled else JobStatus.SKIPPED
         message = f"the job had ended as {end.status.value}"
         prompts = [row[3] for row in left if row[3] is not None]
+        for prompt_id in prompts:
+            self.job_of.pop(prompt_id, None)
         if prompts:
             state = PromptStatus.CANCELLED if cancelled else PromptStatus.LOST
             tx.run("close_prompts", [prompts, state.value, end.completed_at, message])

@@ -6,7 +6,9 @@ import pytest
 from PIL import Image
 
 from comfynb.comfy import ComfyClient
-from comfynb.errors import BackendUnreachable, UsageError
+from comfynb.engine import following
+from comfynb.engine.courier import sending
+from comfynb.errors import BackendUnreachable, StoreError, UsageError
 from comfynb.models import (
     FallbackStrategy,
     JobStatus,
@@ -472,6 +474,94 @@ async def test_a_download_that_breaks_off_is_fetched_again(kernel, servers, prom
     assert live.job.status is JobStatus.COMPLETED
     with Image.open(live.view.images[0].path) as opened:
         opened.load()
+
+
+@pytest.mark.faults
+async def test_of_several_pictures_those_that_came_are_kept(kernel, servers, prompts):
+    await kernel.add(servers[0], "one")
+    await servers[0].fault("refuse", path="/view", method="GET", status=404, count=1)
+    (live,) = await kernel.run(prompts.picture(batch_size=3))
+    await live.wait()
+    assert live.job.status is JobStatus.FAILED
+    assert "its output cannot be fetched" in live.job.error_message
+    assert len(live.view.images) == len(await kernel.store.find(OutputFile)) == 2
+    assert all(image.path.is_file() for image in live.view.images)
+
+
+async def test_a_backend_whose_pictures_are_being_fetched_is_not_removed(
+    kernel, servers, prompts, monkeypatch
+):
+    one = await kernel.add(servers[0], "one")
+    download, fetching, go_on = one.client.download, asyncio.Event(), asyncio.Event()
+
+    async def late(*args, **options):
+        fetching.set()
+        await go_on.wait()
+        return await download(*args, **options)
+
+    monkeypatch.setattr(one.client, "download", late)
+    (live,) = await kernel.run(prompts.picture())
+    await fetching.wait()
+    assert len(one.courier) == 0
+    with pytest.raises(UsageError, match="still has 1 prompts of yours"):
+        await kernel.engine.remove_backend(one.id)
+    go_on.set()
+    await live.wait()
+    assert live.job.status is JobStatus.COMPLETED
+    await kernel.engine.remove_backend(one.id)
+
+
+async def test_a_store_that_takes_no_intent_for_a_while_is_asked_again(
+    kernel, servers, prompts, monkeypatch
+):
+    monkeypatch.setattr(sending, "PAUSE", 0.01)
+    one = await kernel.add(servers[0], "one")
+    begin, refusals = kernel.store.journal.begin_prompt, [StoreError("the disk is full")] * 5
+
+    async def full_at_first(record):
+        if refusals:
+            raise refusals.pop()
+        return await begin(record)
+
+    monkeypatch.setattr(kernel.store.journal, "begin_prompt", full_at_first)
+    lives = await kernel.run(prompts.picture(), prompts.picture())
+    for live in lives:
+        await live.wait()
+    assert [live.job.status for live in lives] == [JobStatus.COMPLETED] * 2
+    assert one.online
+    assert {str(error) for error in kernel.errors} == {"the disk is full"}
+    kernel.errors.clear()
+    records = await kernel.store.find(PromptRecord)
+    assert [record.attempt for record in records] == [1, 1]
+
+
+async def test_a_job_that_another_kernel_has_taken_is_followed(
+    kernel, servers, prompts, monkeypatch
+):
+    monkeypatch.setattr(following, "PAUSE", 0.01)
+    await kernel.add(servers[0], "one")
+    journal, begin, answered = kernel.store.journal, kernel.store.journal.begin_prompt, []
+    taken = asyncio.Event()
+
+    async def taken_meanwhile(record):
+        await kernel.store.transact(
+            lambda tx: tx.execute(
+                "update jobs set owner_id = 'somebody' where id = $1", [record.job_id]
+            )
+        )
+        answered.append(await begin(record))
+        taken.set()
+        return answered[-1]
+
+    monkeypatch.setattr(journal, "begin_prompt", taken_meanwhile)
+    (live,) = await kernel.run(prompts.picture())
+    await taken.wait()
+    assert answered == [False]
+    await journal.finish_job(live.id, JobStatus.CANCELLED)
+    await live.wait()
+    assert live.job.status is JobStatus.CANCELLED
+    assert not kernel.engine.runs(live.id)
+    assert await kernel.store.find(PromptRecord) == []
 
 
 # A new kernel ---------------------------------------------------------------------------------

@@ -51,6 +51,17 @@ def test_describe_reads_sizes_and_tolerates_what_is_no_picture(tmp_path):
     assert describe(other) == (None, None)
 
 
+@pytest.mark.parametrize("error", [EOFError, KeyError, OverflowError, RuntimeError])
+def test_describe_survives_whatever_a_damaged_header_makes_of_its_decoder(
+    tmp_path, monkeypatch, error
+):
+    def broken(*_, **__):
+        raise error("in the decoder")
+
+    monkeypatch.setattr(Image, "open", broken)
+    assert describe(tmp_path / "p.png") == (None, None)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
