@@ -1,6 +1,7 @@
 """What a file at a URL is called: as the URL says, or as its server says."""
 
 from email.message import Message
+from email.utils import collapse_rfc2231_value
 from urllib.parse import unquote, urlsplit
 
 from comfynb.deploy.net.answer import Answer
@@ -32,11 +33,15 @@ def _named(answer: Answer) -> str | None:
     header = Message()
     try:
         header["Content-Disposition"] = value
-        name = header.get_filename()
+        params = header.get_params([], "Content-Disposition")
+        said = [text for name, text in params or [] if name.lower() == "filename"]
+        # Of two, the one that says its encoding (filename*) counts; it comes as a tuple.
+        said.sort(key=lambda text: not isinstance(text, tuple))
+        name = collapse_rfc2231_value(said[0]) if said else ""
     except (ValueError, LookupError):
         # A header of several lines, or in an encoding that there is not.
         return None
-    return _plain((name or "").replace("\\", "/").rpartition("/")[2])
+    return _plain(name.replace("\\", "/").rpartition("/")[2])
 
 
 def _plain(name: str) -> str | None:
