@@ -331,8 +331,10 @@ class Jobs:
 
     @property
     def running(self) -> JobList:
-        """Jobs of this kernel that have not ended."""
-        return JobList([job for job in self.last(1000) if not job.done])
+        """Jobs that have not ended, this kernel's and others', newest first."""
+        live = [status for status in JobStatus if not status.is_terminal]
+        found = [job for status in live for job in self.last(1000, status=status)]
+        return JobList(sorted(found, key=lambda job: job.view.created_at, reverse=True))
 
     def __getitem__(self, job_id: str) -> JobHandle:
         return self._workbench.load_job(job_id)

@@ -6,9 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from comfynb.comfy.load import LoadedWorkflow, load_file, load_text, load_workflow
+from comfynb.comfy.naming import one_line
 from comfynb.comfy.web import is_url
 from comfynb.errors import NotFound
 from comfynb.models import WorkflowDefinition, new_id
+from comfynb.widgets.markup import clip
 from comfynb.workbench.sources import load_from_url
 from comfynb.workbench.templates import Templates
 from comfynb.workbench.workflows import Workflow
@@ -65,7 +67,8 @@ class Workflows:
         self, loaded: LoadedWorkflow, *, name: str | None = None, source: str | None = None
     ) -> Workflow:
         """Make a workflow of what was loaded; ``source`` says in words where it came from."""
-        title = name or loaded.name or "workflow"
+        # A file may be called anything; what is stored and shown is one line.
+        title = one_line(name or loaded.name) or "workflow"
         known = self._stored(title)
         blank: dict[str, Any] = {"workflow_json": {}, "api_json": {}}
         if known is None:
@@ -83,7 +86,7 @@ class Workflows:
     def __getitem__(self, name: str) -> Workflow:
         known = self._stored(name)
         if known is None:
-            names = ", ".join(self._names()) or "none yet"
+            names = clip(", ".join(self._names()), 400) or "none yet"
             raise NotFound(f"No workflow {name!r} was saved; there are: {names}.")
         return Workflow(self._workbench, known, None)
 
@@ -95,12 +98,14 @@ class Workflows:
         return self._workbench.store.count(WorkflowDefinition).result()
 
     def _names(self) -> list[str]:
-        return [workflow.name for workflow in self]
+        # Without the workflows themselves, of which a store may have hundreds of megabytes.
+        found = self._workbench.store.sql("select name from workflows order by name").result()
+        return found.column("name")
 
     def _ipython_key_completions_(self) -> list[str]:
         return self._names()
 
     def __repr__(self) -> str:
-        return "\n".join(repr(workflow) for workflow in self) or (
+        return "\n".join(f"<Workflow {name}>" for name in self._names()) or (
             'no workflows yet: wf = wb.workflows.load("portrait.json")'
         )

@@ -1,15 +1,11 @@
 """``wf``: a workflow with its parameters, its form, and Run."""
 
-import functools
-import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from comfynb.comfy.check import check_prompt, missing_classes
-from comfynb.comfy.choices import own_spelling, respell
 from comfynb.comfy.convert import ConversionReport, convert
 from comfynb.comfy.dynamic_prompts import DynamicTexts
 from comfynb.comfy.keys import ParameterKeys
@@ -18,11 +14,10 @@ from comfynb.comfy.object_info import ObjectInfo
 from comfynb.comfy.problems import Problem, shorten
 from comfynb.comfy.values import check_value
 from comfynb.engine.plan import DYNAMIC_SEED, RunPlan, version_of
-from comfynb.errors import InvalidValue, UnknownNodeClass, UsageError, WorkflowError
+from comfynb.errors import InvalidValue, UsageError, WorkflowError
 from comfynb.models import (
     ExposedParameter,
     FallbackStrategy,
-    ParamType,
     WorkflowDefinition,
     WorkflowVersion,
     new_id,
@@ -30,21 +25,26 @@ from comfynb.models import (
 )
 from comfynb.widgets import ParameterEditor, ParameterForm, mimebundle, shared_view
 from comfynb.workbench.checking import WorkflowCheck, check_workflow, refusal
+from comfynb.workbench.demands import (
+    classes_of,
+    listed_choices,
+    refuse_hopeless,
+    scarce_files,
+)
 from comfynb.workbench.exporting import Exporter, Format
 from comfynb.workbench.exposed import Exposed
 from comfynb.workbench.form_source import FormSource, Shelf
 from comfynb.workbench.jobs import JobHandle, JobList
 from comfynb.workbench.parameters import Choices, Input, Nodes, Parameters
 from comfynb.workbench.presets import Presets
-from comfynb.workbench.texts import Place, Texts
+from comfynb.workbench.texts import Texts
+from comfynb.workbench.values import FILE_TYPES, ParameterValues, Point
 from comfynb.workbench.versions import ShownDiff, Versions
 
 if TYPE_CHECKING:
     from comfynb.workbench.core import Workbench
 
 __all__ = ["Parameters", "Workflow"]
-
-FILE_TYPES = frozenset({ParamType.IMAGE_PATH, ParamType.VIDEO_PATH})
 
 
 class Workflow:
@@ -66,6 +66,7 @@ class Workflow:
         self._version: WorkflowVersion | None = None
         self._texts: Texts | None = None
         self._exposed = Exposed(definition, self._info, self._infos)
+        self._values = ParameterValues(self._prompt, self._parameter_keys, workbench.inputs)
         # Plain attributes: IPython's completion evaluates no property.
         self.parameters = Parameters(self._parameter_keys, self._notes)
         """What can be set: name, type, default, and what is allowed."""
@@ -117,7 +118,7 @@ class Workflow:
 
     def _info(self) -> ObjectInfo:
         """The node classes of the backend that has most of them."""
-        return self._object_info(_classes(self._definition.api_json))
+        return self._object_info(classes_of(self._definition.api_json))
 
     def _infos(self) -> list[tuple[str, Mapping[str, Any]]]:
         return [(live.name, info) for live, info in self._workbench.node_classes.known()]
@@ -132,7 +133,7 @@ class Workflow:
         source = self._source
         if source.prompt is not None:
             prompt = source.prompt
-            object_info = self._object_info(_classes(prompt))
+            object_info = self._object_info(classes_of(prompt))
         else:
             object_info = self._object_info()
             conversion = convert(source.workflow or {}, object_info)
@@ -230,7 +231,7 @@ class Workflow:
 
     def choices(self, name: str) -> Choices:
         """What may be chosen for a parameter on any backend, and which backends lack what."""
-        parameter = self._find(name)[1]
+        parameter = self._values.find(name)[1]
         return Choices(parameter.display_name, self._exposed.offers_for(parameter))
 
     @property
@@ -346,11 +347,6 @@ class Workflow:
 
     # Values -----------------------------------------------------------------------------------
 
-    def _find(self, name: str) -> tuple[str, ExposedParameter]:
-        keys = self._parameter_keys()
-        parameter = keys.find(name)
-        return keys.key_of(parameter), parameter
-
     def checked_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values by parameter name as they would be sent; files are kept and given by path.
 
@@ -358,42 +354,7 @@ class Workflow:
             NotFound: there is no such parameter.
             InvalidValue: a value that is not allowed.
         """
-        return self._checked(values)[0]
-
-    def _checked(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
-        checked: dict[str, Any] = {}
-        files: dict[str, Path] = {}
-        for name, value in values.items():
-            key, parameter = self._find(name)
-            if parameter.param_type in FILE_TYPES:
-                checked[key], kept = self._file_value(parameter, value)
-                if kept is not None:
-                    files[key] = kept
-            else:
-                checked[key] = check_value(parameter, value)
-        return checked, files
-
-    def _file_value(self, parameter: ExposedParameter, value: Any) -> tuple[str, Path | None]:
-        """A file on this machine is kept and uploaded later; else it must be on the backend."""
-        if not isinstance(value, str | Path):
-            raise InvalidValue(
-                f"{parameter.display_name} needs a file name, not {type(value).__name__}."
-            )
-        path = Path(value).expanduser()
-        choices = (parameter.constraints.choices if parameter.constraints else None) or []
-        listed = own_spelling(str(value), choices)
-        if isinstance(listed, str):
-            return listed, None
-        if path.is_file():
-            kept = self._workbench.inputs.keep(path)
-            return str(kept), kept
-        annotated = re.search(r" \[(input|output|temp)\]$", str(value))
-        if annotated or str(value) == parameter.default_value:
-            return str(value), None
-        raise InvalidValue(
-            f"{parameter.display_name}: {str(value)!r} is neither a file here nor one that the "
-            "backend has; give the path of an existing file."
-        )
+        return self._values.check(values).values
 
     def check(
         self,
@@ -411,41 +372,28 @@ class Workflow:
         """
         self._prepare()
         given = {**(values or {}), **more}
-        found = {self._find(name)[0]: value for name, value in given.items()}
+        found = {self._values.find(name)[0]: value for name, value in given.items()}
         keys = self._parameter_keys()
         refused: list[Problem] = []
-        checked: dict[str, Any] = {}
-        files: dict[str, Path] = {}
+        point = Point()
         for key, value in found.items():
             try:
-                one, kept = self._checked({key: value})
+                one = self._values.check({key: value})
             except InvalidValue as error:
                 refused.append(refusal(keys[key], value, error))
             else:
-                checked |= one
-                files |= kept
+                point.values.update(one.values)
+                point.files.update(one.files)
         return check_workflow(
             self._workbench,
             self._definition,
-            self._bound(checked, files),
+            self._values.bind(point),
             backend=backend,
             report=self._report,
             refused=refused,
-            uploads={(keys[key].node_id, keys[key].field_name) for key in files},
+            uploads={(keys[key].node_id, keys[key].field_name) for key in point.files},
             vram=vram,
         )
-
-    def _bound(self, values: Mapping[str, Any], files: Mapping[str, Path]) -> dict[str, Any]:
-        prompt = dict(self._definition.api_json)
-        keys = self._parameter_keys()
-        for key, value in values.items():
-            parameter = keys[key]
-            node = prompt[parameter.node_id]
-            inputs = dict(node["inputs"])
-            # A file is uploaded later: what is on the backend now says nothing about it.
-            inputs[parameter.field_name] = parameter.default_value if key in files else value
-            prompt[parameter.node_id] = {**node, "inputs": inputs}
-        return prompt
 
     # Running ----------------------------------------------------------------------------------
 
@@ -515,17 +463,21 @@ class Workflow:
         self._prepare()
         seeds = [_seed_of(point) for point in points]
         checked = [
-            self._checked({name: value for name, value in point.items() if name != DYNAMIC_SEED})
+            self._values.check(
+                {name: value for name, value in point.items() if name != DYNAMIC_SEED}
+            )
             for point in points
         ]
         if refuse:
-            self._refuse_hopeless(checked[0] if checked else ({}, {}), backend_id)
+            self._refuse_hopeless(checked[0] if checked else Point(), backend_id)
         version = self._save()
         bindings = {k: (p.node_id, p.field_name) for k, p in self._parameter_keys().items()}
-        choices = self._choices()
-        scarce = self._scarce_files()
+        prompt = self._definition.api_json
+        choices = listed_choices(prompt, self._info())
+        scarce = scarce_files(prompt, self._infos())
         plans = []
-        for (values, files), given in zip(checked, seeds, strict=True):
+        for checked_point, given in zip(checked, seeds, strict=True):
+            values, files = checked_point.values, checked_point.files
             placed = {bindings[key]: value for key, value in values.items()}
             dynamic, chance = self._filled_in().dynamic(placed)
             # No more bits than JavaScript's numbers carry, like a seed that a browser draws.
@@ -553,94 +505,21 @@ class Workflow:
         """Raise what :meth:`run` would say to these values; nothing is stored or sent."""
         self._prepare()
         given = {name: value for name, value in values.items() if name != DYNAMIC_SEED}
-        self._refuse_hopeless(self._checked(given), backend_id)
+        self._refuse_hopeless(self._values.check(given), backend_id)
+
+    def _refuse_hopeless(self, point: Point, backend_id: str | None) -> None:
+        asked = [
+            (live.name, info)
+            for live, info in self._workbench.node_classes.known()
+            if backend_id in {None, live.id}
+        ]
+        if asked:
+            refuse_hopeless(self.name, self._values.bind(point), asked)
 
     @property
     def parameter_keys(self) -> ParameterKeys:
         """The parameters by the short names that people type."""
         return self._parameter_keys()
-
-    def _scarce_files(self) -> Callable[[Mapping[Place, Any], set[Place]], frozenset[str]]:
-        """Finds input files that lie on some backends only: the job must go to one of those.
-
-        A file that no backend lists may have been put there meanwhile, and is left to the server.
-        """
-        prompt = self._definition.api_json
-        infos = [ObjectInfo(info) for _, info in self._infos()]
-        lists: dict[Place, list[tuple[Any, ...]]] = {}
-        for node_id, node in prompt.items():
-            classes = [info.node(str(node["class_type"])) for info in infos]
-            for name in node.get("inputs", {}):
-                specs = [known.inputs.get(name) for known in classes if known is not None]
-                found = [s.choices for s in specs if s is not None and s.upload and s.choices]
-                if found:
-                    lists[node_id, name] = found
-
-        @functools.cache
-        def is_scarce(place: Place, value: str) -> bool:
-            having = sum(own_spelling(value, choices) is not None for choices in lists[place])
-            return 0 < having < len(lists[place])
-
-        def scarce(values: Mapping[Place, Any], kept: set[Place]) -> frozenset[str]:
-            found = set()
-            for place in lists.keys() - kept:
-                value = values.get(place, prompt[place[0]]["inputs"][place[1]])
-                if isinstance(value, str) and is_scarce(place, value):
-                    found.add("/".join(place))
-            return frozenset(found)
-
-        return scarce
-
-    def _choices(self) -> set[str]:
-        """Inputs whose value must be in a backend's list, as "node id/input name"."""
-        prompt = self._definition.api_json
-        object_info = self._object_info(_classes(prompt))
-        found = set()
-        for node_id, node in prompt.items():
-            known = object_info.node(str(node["class_type"]))
-            for name, value in node.get("inputs", {}).items():
-                spec = known.inputs.get(name) if known is not None else None
-                if not isinstance(value, str) or spec is None or spec.choices is None:
-                    continue
-                if spec.upload is None:
-                    found.add(f"{node_id}/{name}")
-        return found
-
-    def _refuse_hopeless(
-        self, point: tuple[Mapping[str, Any], Mapping[str, Path]], backend_id: str | None
-    ) -> None:
-        """Say now what every backend that could run it would say later."""
-        prompt = self._bound(*point)
-        infos = [
-            (live, info)
-            for live, info in self._workbench.node_classes.known()
-            if backend_id in {None, live.id}
-        ]
-        if not infos:
-            return
-        problems: list[Problem] = []
-        for live, info in infos:
-            known = ObjectInfo(info)
-            missing = missing_classes(prompt, known)
-            found = [] if missing else check_prompt(respell(prompt, known), known)
-            if not missing and not found:
-                return
-            if missing and len(infos) == 1:
-                raise UnknownNodeClass(
-                    f"{live.name} has no node class {', '.join(sorted(missing))}, which "
-                    f"{self.name} needs: install the node pack there or choose another backend.",
-                    classes=sorted(missing),
-                )
-            problems = found or problems
-        if problems:
-            where = infos[0][0].name if len(infos) == 1 else "every backend"
-            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-            raise InvalidValue(f"{where} would refuse {self.name}: {problems[0].message}{more}")
-        raise UnknownNodeClass(
-            f"No backend has all the node classes that {self.name} needs: "
-            f"{', '.join(sorted(_classes(prompt)))}.",
-            classes=sorted(_classes(prompt)),
-        )
 
     # Showing ----------------------------------------------------------------------------------
 
@@ -663,7 +542,7 @@ class Workflow:
 
         return ParameterForm(
             source.view.parameters,
-            {self._find(name)[0]: value for name, value in (values or {}).items()},
+            {self._values.find(name)[0]: value for name, value in (values or {}).items()},
             notes=source.view.notes,
             source=source,
             presets=Shelf(self.presets),
@@ -700,7 +579,3 @@ def _seed_of(point: Mapping[str, Any]) -> int | None:
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
         raise InvalidValue(f"{DYNAMIC_SEED} must be a whole number, not {shorten(seed)}.")
     return seed
-
-
-def _classes(prompt: Mapping[str, Any]) -> set[str]:
-    return {str(node.get("class_type")) for node in prompt.values() if isinstance(node, Mapping)}
