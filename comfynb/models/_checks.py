@@ -1,10 +1,17 @@
-"""Checks for the URLs, paths and package names that deployments are made of."""
+"""Checks for the URLs, paths and names that deployments are made of, and their types."""
 
 import re
 from collections.abc import Callable
+from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
+from pydantic import AfterValidator
+
 __all__ = [
+    "Commit",
+    "FileName",
+    "Folder",
+    "Url",
     "check_commit",
     "check_env_names",
     "check_file_name",
@@ -121,3 +128,16 @@ def check_commit(commit: str) -> str:
     if not _COMMIT.fullmatch(commit):
         raise ValueError(f"must be a whole commit id, 40 hexadecimal digits, not {commit!r:.60}")
     return commit
+
+
+Url = Annotated[str, AfterValidator(check_url)]
+"""http:// or https:// with a host, and no secret in it."""
+
+Commit = Annotated[str, AfterValidator(check_commit)]
+"""Forty hexadecimal digits."""
+
+FileName = Annotated[str, AfterValidator(check_file_name)]
+"""A file's name without a folder."""
+
+Folder = Annotated[str, AfterValidator(check_relative_folder)]
+"""A folder below ComfyUI's, with / between its parts."""

@@ -1,9 +1,9 @@
 """What is stored beyond the seed: versions, facts of node packs, locks, deployments' workflows."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from comfynb.models._base import (
     Count,
@@ -13,19 +13,15 @@ from comfynb.models._base import (
     Sha256,
     StoredModel,
     UtcDatetime,
-    new_id,
     utcnow,
 )
-from comfynb.models._checks import check_commit, check_file_name, check_url
-from comfynb.models.deployment import TextList
+from comfynb.models._checks import Commit, FileName, Url
+from comfynb.models.deployment import EditedModel, MadeModel, TextList
 
 __all__ = ["DeploymentWorkflow", "LockRecord", "ModelVersion", "NodeFacts", "NodeVersion"]
 
-Url = Annotated[str, AfterValidator(check_url)]
-Commit = Annotated[str, AfterValidator(check_commit)]
 
-
-class ModelVersion(StoredModel):
+class ModelVersion(EditedModel):
     """One file of one version of a model: what a lock pins."""
 
     table_name: ClassVar[str] = "model_versions"
@@ -33,13 +29,12 @@ class ModelVersion(StoredModel):
         "modelId": ForeignKey("models", on_delete="cascade")
     }
 
-    id: Name = Field(default_factory=new_id)
     modelId: Name
     name: Name
     """The source's name for the version, e.g. 'v1.0'; 'main' where it has none."""
     revision: Name | None = None
     """What the source pins it by: CivitAI's version id, Hugging Face's commit."""
-    filename: Annotated[str, AfterValidator(check_file_name)]
+    filename: FileName
     downloadUrl: Url
     fileSize: Count | None = None
     """Bytes."""
@@ -51,11 +46,9 @@ class ModelVersion(StoredModel):
     """What the source's virus and pickle scans found, e.g. 'Success', 'Danger'."""
     isActive: bool = True
     publishedAt: UtcDatetime | None = None
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
-    updatedAt: UtcDatetime = Field(default_factory=utcnow)
 
 
-class NodeVersion(StoredModel):
+class NodeVersion(MadeModel):
     """One release of a node pack, as a registry knows it."""
 
     table_name: ClassVar[str] = "node_versions"
@@ -63,7 +56,6 @@ class NodeVersion(StoredModel):
         "customNodeId": ForeignKey("custom_nodes", on_delete="cascade")
     }
 
-    id: Name = Field(default_factory=new_id)
     customNodeId: Name
     version: Name
     commit: Commit | None = None
@@ -73,7 +65,6 @@ class NodeVersion(StoredModel):
     downloadUrl: Url | None = None
     status: str | None = None
     """E.g. 'NodeVersionStatusActive', 'NodeVersionStatusBanned'."""
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
 
 
 class NodeFacts(StoredModel):
@@ -111,7 +102,7 @@ class NodeFacts(StoredModel):
     updatedAt: UtcDatetime = Field(default_factory=utcnow)
 
 
-class LockRecord(StoredModel):
+class LockRecord(MadeModel):
     """A lock of a deployment, as it was made; never changed afterwards."""
 
     table_name: ClassVar[str] = "locks"
@@ -119,7 +110,6 @@ class LockRecord(StoredModel):
         "deploymentId": ForeignKey("deployments", on_delete="cascade")
     }
 
-    id: Name = Field(default_factory=new_id)
     deploymentId: Name
     content: JsonObject
     """A :class:`comfynb.models.Lock`."""
@@ -127,7 +117,6 @@ class LockRecord(StoredModel):
     """Of the lock's content."""
     reason: str | None = None
     """Why it was made, for people."""
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
 
 
 class DeploymentWorkflow(StoredModel):

@@ -36,10 +36,10 @@ from comfynb.models._base import (
     utcnow,
 )
 from comfynb.models._checks import (
+    FileName,
+    Folder,
+    Url,
     check_env_names,
-    check_file_name,
-    check_relative_folder,
-    check_url,
     url_checker,
 )
 
@@ -146,9 +146,21 @@ def _from_json_text(value: object) -> object:
     return value
 
 
-Url = Annotated[str, AfterValidator(check_url)]
 TextList = Annotated[list[Name], BeforeValidator(_from_json_text)]
 JsonTextObject = Annotated[JsonObject, BeforeValidator(_from_json_text)]
+
+
+class MadeModel(StoredModel):
+    """A row with an id that is made here, and with the time when it was made."""
+
+    id: Name = Field(default_factory=new_id)
+    createdAt: UtcDatetime = Field(default_factory=utcnow)
+
+
+class EditedModel(MadeModel):
+    """A row that changes, with the time of its last change."""
+
+    updatedAt: UtcDatetime = Field(default_factory=utcnow)
 
 
 class ModelStats(ComfynbModel):
@@ -210,24 +222,21 @@ def _check_email(value: str) -> str:
     return value
 
 
-class User(StoredModel):
+class User(EditedModel):
     """A person who makes deployments."""
 
     table_name: ClassVar[str] = "users"
     unique_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("email",),)
 
-    id: Name = Field(default_factory=new_id)
     email: Annotated[str, AfterValidator(_check_email)]
     name: str | None = None
     image: str | None = None
     role: Role = Role.USER
     isActive: bool = True
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
-    updatedAt: UtcDatetime = Field(default_factory=utcnow)
     lastLoginAt: UtcDatetime | None = None
 
 
-class ApiToken(StoredModel):
+class ApiToken(EditedModel):
     """A person's token for a service, encrypted."""
 
     table_name: ClassVar[str] = "api_tokens"
@@ -235,7 +244,6 @@ class ApiToken(StoredModel):
         "userId": ForeignKey("users", on_delete="cascade")
     }
 
-    id: Name = Field(default_factory=new_id)
     name: Name
     """A name for people."""
     service: Service
@@ -244,17 +252,14 @@ class ApiToken(StoredModel):
     isActive: bool = True
     lastUsed: UtcDatetime | None = None
     userId: Name
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
-    updatedAt: UtcDatetime = Field(default_factory=utcnow)
 
 
-class CustomNode(StoredModel):
+class CustomNode(EditedModel):
     """A package of custom nodes."""
 
     table_name: ClassVar[str] = "custom_nodes"
     unique_fields: ClassVar[tuple[tuple[str, ...], ...]] = (("githubUrl",),)
 
-    id: Name = Field(default_factory=new_id)
     name: Name
     """Name for people."""
     githubUrl: Url
@@ -273,22 +278,19 @@ class CustomNode(StoredModel):
     isVerified: bool = False
     """Checked by a person."""
     lastValidated: UtcDatetime | None = None
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
-    updatedAt: UtcDatetime = Field(default_factory=utcnow)
 
 
-class Model(StoredModel):
+class Model(EditedModel):
     """A model file that can be downloaded."""
 
     table_name: ClassVar[str] = "models"
 
-    id: Name = Field(default_factory=new_id)
     source: Source
     sourceId: str | None = None
     """The source's own id: CivitAI's model id, Hugging Face's repository."""
     sourceUrl: Url | None = None
     name: Name
-    filename: Annotated[str, AfterValidator(check_file_name)] | None = None
+    filename: FileName | None = None
     """Name on disk."""
     type: ModelType
     category: str | None = None
@@ -306,11 +308,9 @@ class Model(StoredModel):
     isActive: bool = True
     isVerified: bool = False
     lastValidated: UtcDatetime | None = None
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
-    updatedAt: UtcDatetime = Field(default_factory=utcnow)
 
 
-class Deployment(StoredModel):
+class Deployment(EditedModel):
     """A chosen set of nodes, models and packages, and the script made of it."""
 
     table_name: ClassVar[str] = "deployments"
@@ -318,7 +318,6 @@ class Deployment(StoredModel):
         "userId": ForeignKey("users", on_delete="cascade")
     }
 
-    id: Name = Field(default_factory=new_id)
     name: Name
     description: str | None = None
     userId: Name
@@ -338,8 +337,6 @@ class Deployment(StoredModel):
         default_factory=dict
     )
     """As :class:`CustomSettings`, and whatever else a script's template knows."""
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
-    updatedAt: UtcDatetime = Field(default_factory=utcnow)
     lastGenerated: UtcDatetime | None = None
 
 
@@ -373,9 +370,9 @@ class DeploymentModel(StoredModel):
 
     deploymentId: Name
     modelId: Name
-    targetPath: Annotated[str, AfterValidator(check_relative_folder)]
+    targetPath: Folder
     """Folder below ComfyUI's, e.g. models/checkpoints."""
-    customName: Annotated[str, AfterValidator(check_file_name)] | None = None
+    customName: FileName | None = None
     """File name in place of the model's own."""
     isEnabled: bool = True
     createdAt: UtcDatetime = Field(default_factory=utcnow)
@@ -391,7 +388,7 @@ def _check_version(value: str) -> str:
     return value
 
 
-class SystemPackage(StoredModel):
+class SystemPackage(MadeModel):
     """An apt or pip package within a deployment."""
 
     table_name: ClassVar[str] = "system_packages"
@@ -399,7 +396,6 @@ class SystemPackage(StoredModel):
         "deploymentId": ForeignKey("deployments", on_delete="cascade")
     }
 
-    id: Name = Field(default_factory=new_id)
     deploymentId: Name
     packageType: PackageType
     name: Name
@@ -409,7 +405,6 @@ class SystemPackage(StoredModel):
         None
     )
     """Where pip takes it from instead of its index."""
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
 
     @model_validator(mode="after")
     def _name_fits_its_type(self) -> Self:
@@ -427,12 +422,11 @@ class SystemPackage(StoredModel):
         return self
 
 
-class SyncJob(StoredModel):
+class SyncJob(MadeModel):
     """One run of a sync."""
 
     table_name: ClassVar[str] = "sync_jobs"
 
-    id: Name = Field(default_factory=new_id)
     type: SyncType
     status: SyncStatus = SyncStatus.PENDING
     totalItems: Count | None = None
@@ -443,7 +437,6 @@ class SyncJob(StoredModel):
     errorLog: str | None = None
     startedAt: UtcDatetime | None = None
     completedAt: UtcDatetime | None = None
-    createdAt: UtcDatetime = Field(default_factory=utcnow)
 
 
 class UrlValidation(StoredModel):

@@ -9,13 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from comfynb.models._base import ComfynbModel, Count, Name, Sha256, UtcDatetime, utcnow
-from comfynb.models._checks import (
-    check_commit,
-    check_env_names,
-    check_file_name,
-    check_relative_folder,
-    check_url,
-)
+from comfynb.models._checks import Commit, FileName, Folder, Url, check_env_names
 from comfynb.models.deployment import Service
 
 __all__ = [
@@ -28,11 +22,6 @@ __all__ = [
     "LockedPython",
     "LockedRequirement",
 ]
-
-Url = Annotated[str, AfterValidator(check_url)]
-Commit = Annotated[str, AfterValidator(check_commit)]
-FileName = Annotated[str, AfterValidator(check_file_name)]
-Folder = Annotated[str, AfterValidator(check_relative_folder)]
 
 _HASH = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
 _APT = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9-]+)?")
@@ -77,7 +66,7 @@ class LockedRequirement(ComfynbModel):
     extras: list[Annotated[str, _matching(_PIP_NAME, "an extra's name")]] = Field(
         default_factory=list
     )
-    url: Annotated[str, AfterValidator(check_url)] | None = None
+    url: Url | None = None
     """A wheel or archive that is installed instead of the index's."""
     hashes: list[
         Annotated[
@@ -200,7 +189,7 @@ class Lock(ComfynbModel):
     """Names in ``environment`` that scripts take although they make programs run other code."""
     workspace: str | None = None
     """Folder on the machine; None takes the target's own."""
-    environment_name: Annotated[str, AfterValidator(check_file_name)] | None = None
+    environment_name: FileName | None = None
     """Name of the virtual environment's folder."""
     created_at: UtcDatetime = Field(default_factory=utcnow)
 

@@ -44,7 +44,8 @@ SQL_TYPES = {
 def stored_models(base: type = StoredModel) -> set[type]:
     found: set[type] = set()
     for model in base.__subclasses__():
-        found |= {model} | stored_models(model)
+        # What several tables share has none itself.
+        found |= ({model} if "table_name" in vars(model) else set()) | stored_models(model)
     return found
 
 
