@@ -183,11 +183,16 @@ def test_a_graph_is_built_by_hand_undone_and_there_after_a_reload(
     h.press("l")
     h.settled()
     # While one connects, fitting ports are lit, and a refusal says why.
+    icons = h.page.locator("link.favicon")  # those that JupyterLab swaps at each message
+    marked = icons.count()
     h.drag(h.port("animate", "result", out=True), h.port("upscale", "image", out=False), hold=True)
+    assert (marked > 0, icons.count()) == (True, 0)
     expect(h.root.get_by_role("status")).to_contain_text("video does not fit image.")
     h.settled()
     h.book.screenshots("canvas-connecting", h.root)
     h.page.mouse.up()
+    expect(icons).to_have_count(marked)
+    assert h.ask("$._screen.surface.direct"), "frames are told of one by one"
     expect(h.root.get_by_role("status")).to_contain_text("Not connected")
     h.connect("animate", "result", "Merge", "input")
     h.connect("Merge", "output", "Output", "input")

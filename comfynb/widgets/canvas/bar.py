@@ -33,6 +33,7 @@ class Bar(ipywidgets.HBox):  # type: ignore[misc]
         run: Callable[[], None] | None,
     ) -> None:
         self._hand, self._act, self._say, self._show_map = hand, act, say, show_map
+        self._starting = False
         self.adding = icon_button("plus", "Add a node (N)", toggle=True)
         self.adding.observe(lambda event: palette(event["new"]), "value")
         self.undo = self._button("undo", "Undo", hand.undo)
@@ -113,7 +114,12 @@ class Bar(ipywidgets.HBox):  # type: ignore[misc]
             button.tooltip = f"{name}: {one_line(label, 80)}" if label else name
         for button in self._for_chosen:
             button.disabled = not chosen
-        self.run.disabled = not scene.document.nodes
+        self.run.disabled = self._starting or not scene.document.nodes
+
+    def set_starting(self, on: bool) -> None:
+        """Nobody starts the graph while it is being started."""
+        self._starting = on
+        self.run.disabled = on or not self._hand.scene.document.nodes
 
     def show_zoom(self) -> None:
         """Say how near the camera is."""

@@ -336,16 +336,16 @@ class CanvasEditor(Composite):
         assert self._on_run is not None
         on_run = self._on_run
         self._run_check()
-        self._bar.run.disabled = True
+        self._bar.set_starting(True)
         call(lambda: on_run(self.canvas_layout), self._started, self._not_started)
 
     def _started(self, result: object) -> None:
-        self._bar.run.disabled = False
+        self._bar.set_starting(False)
         if isinstance(result, ipywidgets.Widget):
             self._runs.children = (result, *self._runs.children[:2])
 
     def _not_started(self, why: str) -> None:
-        self._bar.run.disabled = False
+        self._bar.set_starting(False)
         self._say(why, bad=True)
 
     # The static form

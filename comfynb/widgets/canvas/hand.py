@@ -261,6 +261,7 @@ class Hand(Desk):
         behind = wire.fits & of.port_folded & (of.port_node == of.index[fold])
         if behind.any():
             self.scene.fold([fold])
+            self.tell.say("All ports are shown.")
             self.dirty |= Dirty.ALL
 
     def _wire_end(self, wire: Wire, at: tuple[float, float]) -> tuple[PortRef | None, str | None]:

@@ -276,6 +276,27 @@ def manager() -> None:
 
 
 @pytest.mark.usefixtures("manager", "nothing_left")
+async def test_run_is_off_until_the_graph_has_been_started(
+    make: Callable[..., CanvasEditor],
+) -> None:
+    started: list[CanvasLayout] = []
+    go = asyncio.Event()
+
+    async def start(layout: CanvasLayout) -> None:
+        started.append(layout)
+        await go.wait()
+
+    editor = make(on_run=start)
+    editor._bar.run.click()
+    editor.select("a")  # whatever happens on the canvas meanwhile
+    assert editor._bar.run.disabled
+    go.set()
+    await asyncio.gather(*_tasks)
+    assert not editor._bar.run.disabled
+    assert len(started) == 1
+    editor.close()
+
+
 def test_nothing_is_left_open(make: Callable[..., CanvasEditor]) -> None:
     editor = make(inspector=lambda *_: ipywidgets.Text())
     editor.select("a")
