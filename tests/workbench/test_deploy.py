@@ -31,6 +31,7 @@ from comfynb.models import (
     Deployment,
     ModelDownloadStats,
     Role,
+    Source,
     SyncJob,
     UrlValidation,
     User,
@@ -226,6 +227,10 @@ def test_a_model_is_called_as_its_url_or_its_server_says(wb, monkeypatch):
     add = wb.catalogue.add_model
     made = add("https://example.org/a/style.v2.safetensors?download=true", type="lora")
     assert (made.filename, made.name) == ("style.v2.safetensors", "style.v2")
+    hub = add("https://huggingface.co/ada/faces/blob/main/face.safetensors", type="LORA")
+    assert (hub.source, hub.sourceId) == (Source.HUGGINGFACE, "ada/faces")
+    own = add("https://huggingface.co/ada/x/resolve/main/x.ckpt", type="LORA", source="DIRECT")
+    assert (own.source, own.sourceId) == (Source.DIRECT, None)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         host = f"127.0.0.1:{server.server_port}"

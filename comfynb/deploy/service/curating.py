@@ -15,6 +15,7 @@ from comfynb.deploy.service.command import Command, Desk, Run, steps, writes
 from comfynb.deploy.service.parts import needed
 from comfynb.deploy.service.paths import check_file
 from comfynb.deploy.service.permission import Permission
+from comfynb.deploy.sync.manager_models import source_of
 from comfynb.errors import FetchError, InvalidValue, UsageError
 from comfynb.models import (
     CustomNode,
@@ -86,7 +87,8 @@ class RegisterModel(Command[Model]):
     """Add a model to the catalogue by hand, not verified.
 
     Without ``filename`` the file is called as its URL says, or as its server says (which is asked
-    for it); without ``name`` the model is called as its file.
+    for it); without ``name`` the model is called as its file. ``source`` and ``sourceId`` are what
+    the URL tells, if they are not given.
     """
 
     permission: ClassVar = CURATES
@@ -94,7 +96,7 @@ class RegisterModel(Command[Model]):
     downloadUrl: str
     type: ModelType
     name: str | None = None
-    source: Source = Source.DIRECT
+    source: Source | None = None
     sourceId: str | None = None
     sourceUrl: str | None = None
     filename: str | None = None
@@ -174,8 +176,13 @@ async def _list_model(run: Run[RegisterModel]) -> Model:
     def put(desk: Desk[Transaction]) -> Model:
         for known in desk.tx.find(Model, where={"downloadUrl": url, "filename": filename}):
             raise UsageError(f"{known.name:.80} is in the catalogue already: edit it.")
+        source, source_id, _ = source_of(url, command.sourceUrl, filename)
+        if command.source not in {None, source}:
+            source, source_id = command.source or source, None
         values = {
             **command.model_dump(),
+            "source": source,
+            "sourceId": command.sourceId or source_id,
             "name": command.name or filename.rpartition(".")[0],
             "downloadUrl": url,
             "filename": filename,
