@@ -44,7 +44,7 @@ def once(backends: int, count: int) -> float:
     return fleet.spent / count * 1e6
 
 
-def cost(sizes: list[tuple[int, int]] = SIZES, rounds: int = 3) -> bool:
+def cost(sizes: list[tuple[int, int]] = SIZES, rounds: int = 5) -> bool:
     """Print the processor time for each point; whether it is the same for all sizes."""
     best: dict[tuple[int, int], float] = {}
     for _ in range(rounds):

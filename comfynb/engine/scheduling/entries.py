@@ -76,7 +76,7 @@ class Book:
         self.begun = 0.0
         """When what runs there began to run."""
         self.free_at = 0.0
-        """When it should have done all that it was given."""
+        """When it should have done all that it was given, as it was when that last changed."""
         self.warm: frozenset[int] = frozenset()
         """What the last prompt given to it leaves in its cache."""
         self.leaf: Branch | None = None
@@ -107,13 +107,6 @@ class Book:
             typical = seconds / len(self.given) if self.given else 1.0
             seconds += foreign * typical
         return seconds / self.slots
-
-    def about(self, now: float) -> float:
-        """The same without other people's prompts, at once, as it was when it last changed."""
-        if not self.given:
-            return 0.0
-        left = self.free_at - now
-        return left if left > 0 else self.backlog(now)
 
     def take(self, entry: Entry, now: float) -> None:
         """It was given a task."""

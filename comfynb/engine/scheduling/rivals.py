@@ -14,7 +14,7 @@ __all__ = ["Rivals", "Team"]
 
 FORGET: Final = 0.5
 """Seconds for which the fleet's pace is taken as known."""
-LEARNED: Final = 1.1
+LEARNED: Final = 1.2
 """It is reckoned again as soon as so many times as many prompts were measured."""
 
 
@@ -100,7 +100,12 @@ class Rivals:
         for unit, other, rival in self.team(family, entry.kind, now).members:
             if unit > finish:
                 break  # and so are all that are slower
-            backlog = other.about(now)
+            # Reckoned anew only where it is late: there may be hundreds of them.
+            backlog = 0.0
+            if other.given:
+                backlog = other.free_at - now
+                if backlog <= 0:
+                    backlog = other.backlog(now)
             if backlog + unit > finish or rival is seat:
                 continue
             if not other.given and rival.free <= 0:
