@@ -2,9 +2,11 @@
 
 A whole script takes shellcheck 2.5 seconds, most of them for the library, which is the same in all.
 So all of them are read by bash and run, and held to a grammar (calls of our functions with literal
-words, the rest letter for letter the same); the linters see each different command once, and whole
-files of the largest deployments. To give them every file as a whole, which takes most of an hour of
-CPU time and prints what was checked: ``COMFYNB_LINT=all pytest -s`` with the path of this file.
+words, the rest letter for letter the same); the linters see each different command once, those of
+one flavour within a whole script, and whole Dockerfiles of the largest deployments.
+
+``COMFYNB_LINT=all`` gives them every file as a whole, which takes most of an hour of CPU time; with
+``pytest -s`` what was checked is printed.
 """
 
 import json
@@ -15,7 +17,8 @@ import subprocess
 import unicodedata
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 
 import dockerfile
 import pytest
@@ -243,7 +246,7 @@ def test_deployments(flavour, linter, tmp_path):
     assert len(made) >= EACH
     done = Counter(deployments=len(made))
     check_grammar(made)
-    check_shell(made, linter, tmp_path, done)
+    check_shell(made, linter, tmp_path, done, flavour)
     check_dockerfiles(made, linter, tmp_path, done)
     check_compose(made, done)
     check_snapshots(made, done)
@@ -270,6 +273,7 @@ def scripts_of(made, *targets):
 
 BODY = re.compile(r"^deployment\(\) \{\n(.*?)^\}$", re.MULTILINE | re.DOTALL)
 HEREDOC = re.compile(r"^(?:RUN|COPY)[^\n]*<<'(\w+)'.*?\n(.*?)^\1\n", re.MULTILINE | re.DOTALL)
+LIBRARY = re.compile(r"(library\.sh\n)(.*?)^(COMFYNB_LIBRARY$)", re.MULTILINE | re.DOTALL)
 WORD = r"(?:'[A-Za-z0-9 _@%+=:,./-]*'|\$'(?:(?![$'\\`~])[ -~]|\\[ntr\\']|\\x[0-9a-f]{2})*'|[0-9]+)"
 CALLS = re.compile(rf"(?:  lock_[a-z_]+(?: (?:\\\n    )?{WORD})+\n+)+")
 
@@ -290,19 +294,23 @@ def check_grammar(made):
 
     This holds for each of them, and whatever a linter knows or does not know.
     """
-    around = {"bash": set(), "runpod": set(), "RUN": set(), "start": set()}
+    around = {"bash": set(), "runpod": set(), "RUN": set(), "start": set(), "library": set()}
     for _, _, rendered in made:
         for target, result in rendered.items():
             for name, text in result.files.items():
-                bodies = BODY.findall(text)
-                assert len(bodies) == text.count("deployment() {")
-                assert all(CALLS.fullmatch(body) for body in bodies)
                 if name in result.executable:
+                    text, _, library = text.partition("# How ---")
+                    around["library"].add(library.partition("\n\n")[2].removesuffix('main "$@"\n'))
                     around[target].add(without(text))
                 elif name == "Dockerfile":
+                    around["library"].add(LIBRARY.search(text)[2])
+                    text = LIBRARY.sub(r"\1\3", text)
                     for word, body in HEREDOC.findall(text):
                         if word != "COMFYNB_LIBRARY":
                             around["RUN" if word == "COMFYNB_STEP" else "start"].add(without(body))
+                bodies = BODY.findall(text)
+                assert len(bodies) == text.count("deployment() {")
+                assert all(CALLS.fullmatch(body) for body in bodies)
     assert {where: len(texts) for where, texts in around.items()} == dict.fromkeys(around, 1)
 
 
@@ -311,8 +319,8 @@ def largest(made, target):
     return max((rendered[target].files for _, _, rendered in made), key=lambda f: len(str(f)))
 
 
-def check_shell(made, linter, tmp_path, done):
-    """bash reads every script; shellcheck every command of every script, and whole ones."""
+def check_shell(made, linter, tmp_path, done, flavour):
+    """bash reads every script; shellcheck every command of every script."""
     scripts = scripts_of(made, "bash", "runpod")
     assert len(scripts) == 2 * len(made)
     loop = 'for script; do bash -n "$script" || exit; done'
@@ -337,22 +345,22 @@ def check_shell(made, linter, tmp_path, done):
             for text in result.files.values():
                 distinct.update(dict.fromkeys(commands(text)))
     assert len(distinct) > len(made)
-    # Each 200 commands a file: shellcheck takes long for one of thousands of lines.
-    files = []
     listed = list(distinct)
-    for start in range(0, len(listed), 200):
-        file = tmp_path / f"{start}.sh"
-        file.write_text("#!/bin/bash\n" + "".join(listed[start : start + 200]))
-        files.append(file)
-    for name, text in largest(made, "runpod" if len(made[0][1].models) else "bash").items():
-        files.append(tmp_path / name)
-        files[-1].write_text(text)
+    if flavour == "all":
+        # As if it were one deployment of all that these have.
+        (text,) = made[0][2]["runpod"].files.values()
+        body = "".join(listed)
+        texts = [BODY.sub(lambda _: f"deployment() {{\n{body}}}", text)]
+        done["commands through shellcheck in a whole script"] = len(listed)
+    else:
+        # Each 200 a file: shellcheck takes long for one of thousands of lines.
+        parts = [listed[start : start + 200] for start in range(0, len(listed), 200)]
+        texts = ["#!/bin/bash\n" + "".join(part) for part in parts]
+        done["commands through shellcheck"] = len(listed)
+    files = [tmp_path / f"{number}.sh" for number in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        file.write_text(text)
     linter("shellcheck", *files, cwd=tmp_path)
-    done["commands through shellcheck"] = len(listed)
-    done["whole scripts through shellcheck"] = 1
-
-
-LIBRARY = re.compile(r"(library\.sh\n).*?^(COMFYNB_LIBRARY$)", re.MULTILINE | re.DOTALL)
 
 
 def check_dockerfiles(made, linter, tmp_path, done):
@@ -362,7 +370,7 @@ def check_dockerfiles(made, linter, tmp_path, done):
         for target in ("docker", "compose"):
             text = (folder / target / "Dockerfile").read_text()
             # The library is the same in all, and the parser takes long for it.
-            text = LIBRARY.sub(r"\1\2", text, count=1)
+            text = LIBRARY.sub(r"\1\3", text)
             parsed = dockerfile.parse_string(text)
             kinds = [command.cmd.upper() for command in parsed]
             assert kinds[:6] == ["FROM", "ENV", "SHELL", "RUN", "COPY", "COPY"]
@@ -432,7 +440,9 @@ def check_compose(made, done):
     """Against the schema that check-jsonschema brings; the program itself takes long to start."""
     import jsonschema  # takes seconds, so not while tests are collected
 
-    schema = resources.files("check_jsonschema") / "builtin_schemas/vendor/compose-spec.json"
+    # Found without importing the program, which takes seconds.
+    package = Path(find_spec("check_jsonschema").origin).parent
+    schema = package / "builtin_schemas" / "vendor" / "compose-spec.json"
     validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
     files = [folder / "compose" / "compose.yaml" for folder, _, _ in made]
     for path, (_, lock, _) in zip(files, made, strict=True):
