@@ -5,11 +5,11 @@ import unicodedata
 from typing import Any
 
 from comfynb.deploy.scripts.checks import TOKEN_NAMES, clean_url
-from comfynb.deploy.scripts.contents import Contents
+from comfynb.deploy.scripts.contents import Contents, File
 from comfynb.deploy.scripts.quoting import Interpolated
 from comfynb.models.lock import Lock
 
-__all__ = ["compose_document", "image_name", "snapshot_document"]
+__all__ = ["baked", "compose_document", "image_name", "snapshot_document"]
 
 MODELS = "/models"
 """Where a compose file's volume for models is."""
@@ -82,7 +82,7 @@ def compose_document(contents: Contents, workspace: str) -> dict[str, Any]:
     return document
 
 
-def baked(contents: Contents) -> tuple[Any, ...]:
+def baked(contents: Contents) -> tuple[File, ...]:
     """The models that lie elsewhere than below models, so that no volume takes them."""
     return tuple(file for file in contents.models if not f"{file.folder}/".startswith("models/"))
 

@@ -58,8 +58,12 @@ def shell_quote(value: str) -> Quoted:
 
 def _comment(value: str) -> Quoted:
     """Text for the rest of a comment line."""
-    visible = " ".join(value.split())
-    return Quoted(visible.encode("ascii", "backslashreplace").decode())
+    return Quoted(
+        "".join(
+            character if " " <= character <= "~" else character.encode("unicode_escape").decode()
+            for character in " ".join(value.split())
+        )
+    )
 
 
 def _number(value: int) -> Quoted:

@@ -63,7 +63,9 @@ def test_shells_and_runpods_own_brackets_stay():
 
 
 def test_comments_stay_one_line():
-    assert printed("# @{ a|comment }@", a="x\ny\u2028z\r\u202e é") == "# x y z \\u202e \\xe9"
+    assert (
+        printed("# @{ a|comment }@", a="x\ny\u2028z\r\u202e é\x1b") == "# x y z \\u202e \\xe9\\x1b"
+    )
 
 
 def test_numbers_and_words():
