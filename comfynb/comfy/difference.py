@@ -30,8 +30,8 @@ class Difference:
     """
 
     kind: str
-    """``added``, ``removed``, ``class``, ``title``, ``mode``, ``input``, ``parameter`` (of app mode)
-    or ``exposed``."""
+    """``added``, ``removed``, ``class``, ``title``, ``mode``, ``input``, ``parameter`` (in app
+    mode) or ``exposed``."""
     node_id: str
     title: str
     input: str = ""

@@ -98,7 +98,8 @@ def spoken(seconds: float) -> str:
 
 @cache
 def _css() -> str:
-    return (resources.files("comfynb.widgets.metrics") / "static" / "metrics.css").read_text("utf-8")
+    folder = resources.files("comfynb.widgets.metrics") / "static"
+    return (folder / "metrics.css").read_text("utf-8")
 
 
 def metrics_styled(body: str) -> str:
