@@ -73,7 +73,7 @@ def _download(url: str) -> str:
 
 class _Part(ComfynbModel):
     # Built when it is first used: most kernels never see a bundle.
-    model_config = ConfigDict(defer_build=True, use_attribute_docstrings=False)
+    model_config = ConfigDict(defer_build=True)
 
 
 class BundledNode(_Part):

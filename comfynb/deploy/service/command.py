@@ -34,7 +34,7 @@ class Command(ComfynbModel, Generic[R]):
     """Something that a person wants done; ``DeployService.run`` does it and returns an R."""
 
     # Built when first used, and without their source being read: most kernels use none of them.
-    model_config = ConfigDict(frozen=True, defer_build=True, use_attribute_docstrings=False)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
     permission: ClassVar[Permission]
 
