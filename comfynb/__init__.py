@@ -22,8 +22,8 @@ __all__ = [
 
 __version__ = "0.1.0.dev0"
 
-# Loaded when first asked for: the sandbox and the command line need only parts, and the widgets with
-# what they stand on are slow to import.
+# Loaded when first asked for: the sandbox and the command line need only parts, and the widgets
+# with what they stand on are slow to import.
 _HOMES = {
     "BasicAuth": "comfynb.comfy",
     "BearerAuth": "comfynb.comfy",
