@@ -153,6 +153,7 @@ def test_a_form_is_filled_in_and_run(notebook: Open) -> None:
     long.get_by_role("button", name="Node 5 (8)").click()
     expect(long.get_by_label("Value 40", exact=True)).to_be_visible()
     long.get_by_label("Find").fill("55")
+    expect(long.get_by_label("Value 40", exact=True)).to_have_count(0)  # the filter has come
     long.get_by_label("Value 55", exact=True).fill("99")
     expect(long.get_by_role("button", name="Run")).to_be_enabled()
     assert book.page_errors == []
