@@ -24,6 +24,8 @@ LONGEST: Final = 0.25
 """Seconds that they are gathered at most, where the server or this machine is slow."""
 PARALLEL: Final = 8
 """Downloads at a time."""
+SLICE: Final = 8
+"""Entries that are dealt with before others on the loop have their turn."""
 PAUSE: Final = 0.3
 """Seconds before a download that broke off is begun again."""
 
@@ -75,9 +77,11 @@ class Bringer:
             # One request for all that ended while the last one was under way, and for those that
             # end while this one is: whatever of ours it brings is taken.
             recent = await client.recent_history(len(prompt_ids) + max(8, len(prompt_ids)))
-            for prompt_id, found in recent.items():
+            for number, (prompt_id, found) in enumerate(recent.items(), 1):
                 if (flight := self._board.flights.get(prompt_id)) is not None:
                     self.bring(flight, found)
+                if number % SLICE == 0:
+                    await asyncio.sleep(0)  # a hundred that end together would stop the loop
             missing = [prompt_id for prompt_id in prompt_ids if prompt_id not in recent]
         for prompt_id in missing:
             entry = await client.history(prompt_id)
