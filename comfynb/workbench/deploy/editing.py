@@ -22,6 +22,7 @@ from comfynb.deploy.service import (
 )
 from comfynb.errors import NotFound
 from comfynb.models import CustomNode, Model, PackageType, SystemPackage
+from comfynb.widgets.deploy.contents import contents_table
 from comfynb.widgets.tables import StaticTable
 from comfynb.workbench.deploy.showing import Shown, one_of, size
 
@@ -230,27 +231,4 @@ class Editable(Shown):
         )
 
     def _table(self) -> StaticTable:
-        contents = self.contents
-        rows: list[tuple[object, ...]] = [
-            ("node pack", one.node.name, one.node.githubUrl, "", _state(one.choice.isEnabled))
-            for one in contents.nodes
-        ]
-        rows += [
-            (
-                "model",
-                one.model.name,
-                f"{one.choice.targetPath}/{one.choice.customName or one.model.filename or '?'}",
-                size(one.model.fileSize),
-                _state(one.choice.isEnabled),
-            )
-            for one in contents.models
-        ]
-        rows += [
-            (f"{one.packageType.value.lower()} package", one.name, one.version or "", "", "")
-            for one in contents.packages
-        ]
-        return StaticTable(["kind", "name", "where", "size", "state"], rows, limit=200, wrap=True)
-
-
-def _state(enabled: bool) -> str:
-    return "" if enabled else "left out"
+        return contents_table(self.contents)
