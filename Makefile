@@ -52,7 +52,7 @@ kill: $(VENV)/.installed-test
 
 browser: $(VENV)/.installed-test
 	tests/setup.sh
-	$(TESTS) -n 3 --dist worksteal -m browser tests/browser
+	$(TESTS) -n 2 --dist worksteal -m browser tests/browser
 
 # Copies are run, so that what the notebooks write stays out of the tree, and out of one another's way.
 notebooks: $(VENV)/.installed-test
