@@ -45,7 +45,7 @@ unit kill browser notebooks: export COMFYNB_HYPOTHESIS = same
 # worksteal: what is next to one another stays with one worker, and so do its servers.
 unit: $(VENV)/.installed-test
 	tests/setup.sh
-	$(TESTS) -n 4 --dist worksteal -m "not browser and not kill" --ignore tests/browser tests
+	$(TESTS) -n 3 --dist worksteal -m "not browser and not kill" --ignore tests/browser tests
 
 kill: $(VENV)/.installed-test
 	$(TESTS) -n 3 --dist worksteal -m kill $$(grep -rl 'mark\.kill' tests --include='test_*.py')
