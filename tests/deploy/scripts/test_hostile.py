@@ -256,10 +256,12 @@ def test_deployments(flavour, linter, tmp_path):
 
 
 def lint_whole(linter, program, files, folder):
-    """Each file as it is, some at a time, on all processors."""
+    """Each file as it is, some at a time, on all processors; of files with one text, the first."""
+    files = list({file.read_bytes(): file for file in reversed(files)}.values())
     parts = [files[start : start + 5] for start in range(0, len(files), 5)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda part: linter(program, *part, cwd=folder), parts))
+    return len(files)
 
 
 def scripts_of(made, *targets):
@@ -328,16 +330,16 @@ def check_shell(made, linter, tmp_path, done, flavour):
     assert (read.returncode, read.stderr) == (0, b"")
     done["scripts through bash -n"] = len(scripts)
     if WHOLE:
-        lint_whole(linter, "shellcheck", scripts, tmp_path)
-        done["whole scripts through shellcheck"] = len(scripts)
+        different = lint_whole(linter, "shellcheck", scripts, tmp_path)
+        done[f"whole scripts ({different} different) through shellcheck"] = len(scripts)
         starts = []
         for folder, _, rendered in made:
             for target in ("docker", "compose"):
                 found = dict(HEREDOC.findall(rendered[target].files["Dockerfile"]))
                 starts.append(folder / target / "start.sh")
                 starts[-1].write_text(found["COMFYNB_START"])
-        lint_whole(linter, "shellcheck", starts, tmp_path)
-        done["start scripts of images through shellcheck"] = len(starts)
+        different = lint_whole(linter, "shellcheck", starts, tmp_path)
+        done[f"start scripts ({different} different) of images through shellcheck"] = len(starts)
         return
     distinct = {}
     for _, _, rendered in made:
@@ -392,8 +394,8 @@ def check_dockerfiles(made, linter, tmp_path, done):
     done["Dockerfiles parsed"] = 2 * len(made)
     if WHOLE:
         files = [folder / target / "Dockerfile" for folder, *_ in made for target in IMAGES]
-        lint_whole(linter, "hadolint", files, tmp_path)
-        done["whole Dockerfiles through hadolint"] = len(files)
+        different = lint_whole(linter, "hadolint", files, tmp_path)
+        done[f"whole Dockerfiles ({different} different) through hadolint"] = len(files)
         return
     # The first lines that there are, all commands spread over them.
     text = largest(made, "docker")["Dockerfile"]
