@@ -29,6 +29,8 @@ _LONGEST_PAUSE = 5.0
 # A connection that lived shorter than this does not count as a recovery.
 _STEADY = 10.0
 _PATIENCE_WITH_CONSUMER = 5.0
+# Frames that are read before others on the loop have their turn.
+_AT_ONCE = 16
 # How ComfyUI's json.dumps begins such a message; one that begins otherwise is read every time.
 _PROGRESS_STATE = b'{"type": "progress_state"'
 _PROGRESS_INTERVAL = 0.05
@@ -205,7 +207,11 @@ class EventStream:
             await connection.send_str(_HELLO)
             async with asyncio.timeout(self._socket.transport.timeout):
                 message = await connection.receive()
+            frames = 0
             while isinstance(message.data, bytes) and message.type in _CARRIES_DATA:
+                frames += 1
+                if frames % _AT_ONCE == 0:  # receive() does not wait while there are more
+                    await asyncio.sleep(0)
                 spoken = self._receive(message.data) or spoken
                 if self._mailbox.is_full:
                     async with asyncio.timeout(_PATIENCE_WITH_CONSUMER):

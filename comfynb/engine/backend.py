@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from comfynb.comfy import ComfyClient, Credentials, ServerInfo, SystemStats
 from comfynb.comfy.choices import own_spelling
 from comfynb.comfy.object_info import ObjectInfo
-from comfynb.engine.courier import Courier, Outcome
+from comfynb.engine.courier import Courier, Outcome, Traffic
 from comfynb.engine.outputs import OutputFolder
 from comfynb.engine.scheduling.depth import Depth
 from comfynb.engine.scheduling.guard import Guard
@@ -81,6 +81,7 @@ class LiveBackend:
         clerk: Clerk,
         journal: Journal,
         folder: OutputFolder,
+        traffic: Traffic,
         client_id: str | None = None,
         object_info: dict[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -97,7 +98,7 @@ class LiveBackend:
         self.client = ComfyClient(
             config.base_url, name=config.name, auth=credentials, client_id=client_id
         )
-        self.courier = Courier(self.client, self, journal, folder)
+        self.courier = Courier(self.client, self, journal, folder, traffic)
         self._office = office
         self._clerk = clerk
         self._look_now = asyncio.Event()

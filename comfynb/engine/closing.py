@@ -12,6 +12,7 @@ from comfynb.engine.graph.items import workflow_output
 from comfynb.engine.graph.results import job_outputs
 from comfynb.engine.live import LiveJob
 from comfynb.engine.outputs import describe
+from comfynb.engine.slices import Slice
 from comfynb.engine.tasks import Flight
 from comfynb.models import JobStatus, PromptStatus, utcnow
 from comfynb.store import Journal
@@ -109,23 +110,28 @@ class Closer:
         writes: list[Awaitable[Any]] = []
         over: list[LiveJob] = []
         moved: dict[str, LiveJob] = {}
+        work = Slice()
         for ending in batch:
+            await work.rest()
             live = ending.flight.task.live
+            # What has changed here is in the writer's queue before others have their turn: nobody
+            # stores what follows from it sooner. The writer waits for the rest of the batch.
             writes.append(self._record(ending))
             crash_point("prompt finished")
             if conclude(live):
                 over.append(live)
-                writes.append(finish_job(self._journal, live))
+                writes.append(finish_job(self._journal, live, patient=True))
             elif live.graph is not None:
                 moved[live.id] = live
             live.touch()
-        # All are in the writer's queue by now, in this order: usually one commit carries them.
+        self._journal.hurry()
         for live in moved.values():
             self._went_on(live)
         for failure in await settled(writes):
             if isinstance(failure, BaseException):
                 self._report(failure)
         for live in over:
+            await work.rest()
             crash_point("job finished")
             self._over(live)
 
@@ -162,6 +168,7 @@ class Closer:
             started_at=started,
             completed_at=now,
             cached_nodes=outcome.cached_nodes,
+            patient=True,
         )
 
 
@@ -208,8 +215,8 @@ def conclude(live: LiveJob) -> bool:
     return True
 
 
-def finish_job(journal: Journal, live: LiveJob) -> Awaitable[bool]:
-    """Store the end of a job that :func:`conclude` has concluded."""
+def finish_job(journal: Journal, live: LiveJob, *, patient: bool = False) -> Awaitable[bool]:
+    """Store the end of a job that :func:`conclude` has concluded, ``patient`` as in the journal."""
     job = live.job
     return journal.finish_job(
         job.id,
@@ -217,4 +224,5 @@ def finish_job(journal: Journal, live: LiveJob) -> Awaitable[bool]:
         error_message=job.error_message,
         outputs=job.outputs,
         completed_at=job.completed_at,
+        patient=patient,
     )

@@ -30,6 +30,11 @@ class Desk:
     def __repr__(self) -> str:
         return f"Desk({len(self.waiting)} wait, {len(self.held)} held, {len(self.flying)} out)"
 
+    @property
+    def busy(self) -> bool:
+        """Whether prompts are out."""
+        return bool(self.flying)
+
     def _kind_of(self, node_class: str) -> Kind | None:
         """What a node class hands on, as whichever backend knows it says."""
         for backend in self.backends.values():

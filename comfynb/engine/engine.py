@@ -11,11 +11,13 @@ from comfynb.engine.asking import Asking
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.background import Background
 from comfynb.engine.closing import Closer
+from comfynb.engine.courier import Traffic
 from comfynb.engine.desk import Desk
 from comfynb.engine.fleet import Fleet
 from comfynb.engine.following import Following
 from comfynb.engine.graph.runner import GraphRunner
 from comfynb.engine.handing_out import HandingOut
+from comfynb.engine.heap import mind
 from comfynb.engine.host import LoopHost
 from comfynb.engine.jobs import Jobs
 from comfynb.engine.live import Asker, LiveJob
@@ -24,6 +26,7 @@ from comfynb.engine.outputs import OutputFolder
 from comfynb.engine.recovery import Recovered, Recovery
 from comfynb.engine.scheduling.history import recorded
 from comfynb.engine.settling import Settling
+from comfynb.engine.slices import Slice
 from comfynb.engine.steering import Steering
 from comfynb.engine.tasks import NodeTask
 from comfynb.engine.views import BackendView
@@ -63,8 +66,10 @@ class Engine:
         self._host = host
         self._report = report
         self._folder = OutputFolder(output_root)
+        self._traffic = Traffic()
         self._background = Background(report, host.loop)
         self._desk = desk = Desk()
+        mind(desk)
         self._ticker: asyncio.Task[None] | None = None
         self._remembered = False
         journal, graphs = store.journal, GraphJournal(store)
@@ -134,6 +139,7 @@ class Engine:
             clerk=self._settling,
             journal=self._store.journal,
             folder=self._folder,
+            traffic=self._traffic,
             client_id=client_id,
             object_info=object_info,
         )
@@ -341,11 +347,15 @@ class Engine:
     async def _tick(self) -> None:
         while self._desk.active or self._fleet.watchers:
             await asyncio.sleep(TICK)
+            work = Slice()
             for live in list(self._desk.active.values()):
                 if live.dirty:
                     live.tell(self._report)
+                    await work.rest()
             self._handing_out.again()
+            await work.rest()
             self._fleet.tell()
+            await work.rest()
             self._noting.note(time.monotonic())
 
     # The end ----------------------------------------------------------------------------------

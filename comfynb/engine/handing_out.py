@@ -1,11 +1,12 @@
 """Hands waiting tasks to backends, and says what becomes of those that nobody can run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from comfynb.engine.asking import Asking
 from comfynb.engine.backend import LiveBackend
 from comfynb.engine.desk import Desk
 from comfynb.engine.host import LoopHost
+from comfynb.engine.slices import Slice
 from comfynb.engine.tasks import NodeTask, Requirements
 from comfynb.models import FallbackStrategy
 
@@ -30,6 +31,7 @@ class HandingOut:
         self._changed: dict[str, LiveBackend] = {}
         """Backends that may take tasks since they were last asked."""
         self._ask_all = False
+        self._judge_later = False
         self._pumping = False
 
     @property
@@ -49,18 +51,34 @@ class HandingOut:
     def _pump(self) -> None:
         self._pumping = False
         everybody, self._ask_all = self._ask_all, False
+        judge, self._judge_later = everybody or self._judge_later, False
         changed, self._changed = self._changed, {}
         seats = [
             backend
             for backend in (self._backends if everybody else changed).values()
             if backend.id in self._backends  # it may have been removed meanwhile
         ]
+        work: Slice | None = None
         for task, seat in self._desk.scheduler.assign(seats):
             self._give(task, self._backends[seat.id])
+            # Timed from the first that was handed out: whatever it takes to find it, one is.
+            work = work or Slice()
+            if work.over and self._desk.waiting:
+                self._go_on(seats, judge=judge)
+                return
         self._recall()
-        if self._desk.waiting and everybody:
+        if self._desk.waiting and judge:
             # Whether a task can be run at all changes only with what there is to run it.
             self._judge_stranded()
+
+    def _go_on(self, seats: Iterable[LiveBackend], *, judge: bool) -> None:
+        """The rest in the next turn of the loop, to whoever has room by then."""
+        declined = self._desk.scheduler.declined
+        self._changed.update({each.id: each for each in seats if each.id not in declined})
+        # Who asked all also wants to know what nobody can run.
+        self._judge_later = judge
+        self._pumping = True
+        self._host.loop.call_soon(self._pump)
 
     def _give(self, task: NodeTask, backend: LiveBackend) -> None:
         del self._desk.waiting[task.execution.id]

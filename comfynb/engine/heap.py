@@ -3,17 +3,41 @@
 import atexit
 import gc
 import time
+import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-__all__ = ["BETWEEN", "settle_heap"]
+__all__ = ["BETWEEN", "LONGEST", "Busy", "mind", "settle_heap"]
 
 BETWEEN: Final = 30.0
 """Seconds from one search of everything to the next, at least."""
+LONGEST: Final = 300.0
+"""The same while prompts are out, or were a moment ago: a search makes them wait."""
+MOMENT: Final = 5.0
+"""Seconds."""
+SECOND: Final = 3
+"""Searches of the newest objects before one of those that are a little older (Python's own is ten,
+and a sweep makes so many that this one stopped the loop for ten milliseconds)."""
 _NEVER: Final = 2**31 - 1
 """A threshold that no count reaches."""
 
 _settled = False
+
+
+class Busy(Protocol):
+    """Somebody who had better not be stopped now."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether it works."""
+
+
+_minded: "weakref.WeakSet[Busy]" = weakref.WeakSet()
+
+
+def mind(worker: Busy) -> None:
+    """Hold searches of everything back while ``worker`` is busy, for ``LONGEST`` at most."""
+    _minded.add(worker)
 
 
 def settle_heap(clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,8 +49,9 @@ def settle_heap(clock: Callable[[], float] = time.monotonic) -> None:
     a cycle that exists already and is dropped later stays.
 
     What is made from now on is searched as ever, but all of it at once every ``BETWEEN`` seconds at
-    most: with a sweep of some thousand points it was several times a second, each time for as long
-    as the loop may be stopped. ``gc.collect()`` searches whenever it is called.
+    most, and every ``LONGEST`` while somebody works whom :func:`mind` was told of: with a sweep of
+    some thousand points it was several times a second, for up to 75 ms each. ``gc.collect()``
+    searches whenever it is called.
     """
     global _settled  # noqa: PLW0603 - the collector is one for the whole process
     if _settled or not gc.isenabled():
@@ -34,6 +59,8 @@ def settle_heap(clock: Callable[[], float] = time.monotonic) -> None:
     _settled = True
     gc.collect()
     gc.freeze()
+    first, second, third = gc.get_threshold()
+    gc.set_threshold(first, min(second, SECOND), third)
     gc.callbacks.append(_Spacing(clock))
     # At the very end cycles are wanted back: DuckDB's bindings report what is not freed by then.
     atexit.register(gc.unfreeze)
@@ -45,7 +72,7 @@ class _Spacing:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._wanted = 0
-        self._until = 0.0
+        self._since = self._worked = 0.0
         self._hold()
 
     def __call__(self, phase: str, info: Mapping[str, Any]) -> None:
@@ -55,7 +82,11 @@ class _Spacing:
             self._hold()
             return
         first, second, third = gc.get_threshold()
-        if third == _NEVER and self._clock() >= self._until:
+        now = self._clock()
+        if any(worker.busy for worker in _minded):
+            self._worked = now + MOMENT
+        wait = LONGEST if now < self._worked else BETWEEN
+        if third == _NEVER and now >= self._since + wait:
             gc.set_threshold(first, second, self._wanted)
 
     def _hold(self) -> None:
@@ -63,4 +94,4 @@ class _Spacing:
         if third != _NEVER:
             self._wanted = third
             gc.set_threshold(first, second, _NEVER)
-        self._until = self._clock() + BETWEEN
+        self._since = self._clock()

@@ -77,6 +77,7 @@ class LiveJob:
         self.seconds: dict[str, float] = {}
         """How long prompts ran, as their servers said, by node execution id."""
         self.dirty = False
+        self._touched: list[Callable[[], None]] = []
         self._watchers: Watchers[JobView] = Watchers()
         self._end = End(reached=job.status.is_terminal)
 
@@ -227,6 +228,12 @@ class LiveJob:
     def touch(self) -> None:
         """Note a change; the engine's ticker tells the watchers, at most ten times a second."""
         self.dirty = True
+        for callback in self._touched:
+            callback()
+
+    def add_touch_callback(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` at once after every change: it must do next to nothing."""
+        self._touched.append(callback)
 
     def tell(self, report: Callable[[BaseException], None]) -> None:
         """Tell every watcher now; an error in one goes to ``report`` and stops nobody else."""

@@ -63,12 +63,12 @@ class Noting:
     def _note_steps(self, now: float) -> None:
         steps = []
         for _, flight in self._desk.flying.values():
+            runs = flight.state is PromptStatus.RUNNING and not flight.hinted
+            if not runs or now - flight.sent_at <= STEP:
+                continue
             execution, progress = flight.task.execution, flight.progress
             percent = round(progress.percent, 1)
-            if now - flight.sent_at <= STEP or (percent, progress.step) == (
-                execution.progress,
-                execution.current_step,
-            ):
+            if (percent, progress.step) == (execution.progress, execution.current_step):
                 continue
             execution.progress = percent
             execution.current_step = progress.step

@@ -203,11 +203,13 @@ class Scheduler:
     def assign(self, seats: Iterable[Seat]) -> Iterator[tuple[NodeTask, Seat]]:
         """Hand out waiting tasks; the caller's bookkeeping must change ``load`` and ``free``.
 
-        ``seats`` are those whose state has changed, or all.
+        ``seats`` are those whose state has changed, or all. Who stops before the end asks again
+        with those that have room and are not in ``declined``.
         """
         now = self._clock()
         self._wake(now)
         open_seats = {seat.id: seat for seat in seats if seat.free > 0}
+        self.declined.difference_update(open_seats)
         for seat in open_seats.values():
             self._ledger.book(seat)
         if self._runs:

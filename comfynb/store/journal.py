@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 __all__ = ["Adopted", "Finish", "Journal"]
 
 # How far a prompt has come on its server is worth knowing, but nobody waits for it to be stored:
-# it travels with the next call that somebody does wait for, or after this time.
+# it travels with the next call that somebody does wait for, or after this time. So do endings of
+# which more are to come.
 _PATIENCE_S = 0.1
 
 
@@ -61,17 +62,25 @@ class Journal:
         arg = (taken, owner_id or self._store.owner_id)
         return self._write("create_jobs", self._do.create_jobs, arg, keys)
 
-    def begin_prompt(self, record: PromptRecord) -> Pending[bool]:
+    def begin_prompt(self, record: PromptRecord, *, patient: bool = False) -> Pending[bool]:
         """Write the intent to send a prompt down, before it is sent.
 
         The node execution is running from now on, and so is its job. False, and nothing written,
-        if the node execution has ended, has another prompt out, or its job is not this store's.
+        if the node execution has ended, has another prompt out, or its job is not this store's;
+        ``patient`` lets it wait a moment for more, or for :meth:`hurry`.
         """
         if record.state is not PromptStatus.SENDING:
             raise UsageError(f"A prompt begins in state 'sending', not {record.state.value!r}.")
         self._do.job_of[record.prompt_id] = record.job_id
         keys = {record.job_id, record.node_execution_id, record.prompt_id}
-        return self._write("begin_prompt", self._do.begin, record, keys, repeatable=True)
+        return self._write(
+            "begin_prompt",
+            self._do.begin,
+            record,
+            keys,
+            repeatable=True,
+            patience=_PATIENCE_S if patient else 0.0,
+        )
 
     def prompts_sent(self, prompt_ids: Iterable[str], at: datetime | None = None) -> Pending[None]:
         """The server has taken these prompts: sending becomes queued."""
@@ -102,11 +111,13 @@ class Journal:
         completed_at: datetime | None = None,
         cached_nodes: int = 0,
         started_at: datetime | None = None,
+        patient: bool = False,
     ) -> Pending[bool]:
         """End a prompt and, unless it is lost, its node execution.
 
         After a lost prompt the node execution is pending again. False, and nothing written, if the
-        prompt had ended before. Raises NotFound for an unknown prompt.
+        prompt had ended before; ``patient`` as in :meth:`begin_prompt`.
+        Raises NotFound for an unknown prompt.
         """
         finish = Finish(
             prompt_id,
@@ -126,6 +137,7 @@ class Journal:
             checked(finish),
             self._keys([prompt_id]),
             repeatable=True,
+            patience=_PATIENCE_S if patient else 0.0,
         )
 
     def finish_prompts(self, finishes: Sequence[Finish]) -> Pending[list[bool]]:
@@ -157,16 +169,30 @@ class Journal:
         error_message: str | None = None,
         outputs: dict[str, Any] | None = None,
         completed_at: datetime | None = None,
+        *,
+        patient: bool = False,
     ) -> Pending[bool]:
         """End a job; False, and nothing written, if it had ended before.
 
         Node executions that are still open end with it: cancelled if the job was, else skipped.
-        Their prompts end as cancelled or lost. Raises NotFound for an unknown job.
+        Their prompts end as cancelled or lost; ``patient`` as in :meth:`begin_prompt`. Raises
+        NotFound for an unknown job.
         """
         if not status.is_terminal:
             raise UsageError(f"A job does not end as {status.value!r}.")
         arg = JobEnd(job_id, status, completed_at or utcnow(), error_message, outputs)
-        return self._write("finish_job", self._do.finish_jobs, arg, {job_id}, repeatable=True)
+        return self._write(
+            "finish_job",
+            self._do.finish_jobs,
+            arg,
+            {job_id},
+            repeatable=True,
+            patience=_PATIENCE_S if patient else 0.0,
+        )
+
+    def hurry(self) -> None:
+        """Carry out what was submitted patiently: no more of it is to come."""
+        self._store.hurry()
 
     def set_job_status(self, job_id: str, status: JobStatus) -> Pending[bool]:
         """Pause a job or let it go on; False, and nothing written, if it has ended."""
@@ -251,18 +277,21 @@ class Journal:
         keys: Collection[str] | None,
         *,
         repeatable: bool = False,
+        patience: float = 0.0,
     ) -> Pending[Any]:
         pending: Pending[Any] = Pending(what)
-        self._store.submit(Op(pending, bulk, arg, _frozen(keys), repeatable))
+        self._store.submit(Op(pending, bulk, arg, _frozen(keys), repeatable, patience))
         return pending
 
     def _move(self, name: str, ids: list[str], at: datetime | None) -> Pending[None]:
-        pending: Pending[None] = Pending(name)
-        arg = (name, ids, at or utcnow())
-        op = Op(pending, self._do.moved, arg, _frozen(self._keys(ids)), repeatable=True)
-        op.patience = _PATIENCE_S
-        self._store.submit(op)
-        return pending
+        return self._write(
+            name,
+            self._do.moved,
+            (name, ids, at or utcnow()),
+            self._keys(ids),
+            repeatable=True,
+            patience=_PATIENCE_S,
+        )
 
     def _keys(self, prompt_ids: Sequence[str]) -> set[str] | None:
         """What calls about these prompts touch; None if a prompt is not one that began here."""

@@ -251,6 +251,10 @@ class Store:
         self._check_process()
         self._worker.submit(*ops)
 
+    def hurry(self) -> None:
+        """Carry out now what may wait for a call that is in a hurry."""
+        self._worker.hurry()
+
     def _reading(self, read: Read) -> None:
         self._check_process()
         self._reader.submit(read)

@@ -132,6 +132,19 @@ class Worker:
                 self._ring()
             return self._submitted
 
+    def hurry(self) -> None:
+        """Carry out now what may wait for a call that is in a hurry."""
+        with self._guard:
+            self._hurry()
+
+    def _hurry(self) -> None:
+        if not self._queue:
+            return
+        self._due = 0.0
+        if self._sleeping:
+            self._sleeping = False
+            self._ring()
+
     @property
     def submitted(self) -> int:
         """How many calls were queued so far."""
@@ -170,10 +183,7 @@ class Worker:
         """
         with self._guard:
             if self._done < after:
-                self._due = 0.0  # somebody waits for those that could wait
-                if self._sleeping:
-                    self._sleeping = False
-                    self._ring()
+                self._hurry()  # somebody waits for those that could wait
                 self._guard.wait_for(lambda: self._done >= after)
             if self._open and not self._broken:
                 self._lent, self._grace = True, grace

@@ -136,6 +136,8 @@ async def test_a_prompt_from_beginning_to_end(client: ComfyClient, tmp_path: Pat
         assert got.path.read_bytes()[:4] == b"\x89PNG"
     assert (await client.find(prompt_id)).entry == entry
     assert prompt_id in await client.recent_history(5)
+    assert list(await client.recent_history(5, only={prompt_id})) == [prompt_id]
+    assert await client.recent_history(5, only={new_prompt_id()}) == {}
     assert any(isinstance(event, QueueStatus) for event in events)
 
 

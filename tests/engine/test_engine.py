@@ -518,10 +518,10 @@ async def test_a_store_that_takes_no_intent_for_a_while_is_asked_again(
     one = await kernel.add(servers[0], "one")
     begin, refusals = kernel.store.journal.begin_prompt, [StoreError("the disk is full")] * 5
 
-    async def full_at_first(record):
+    async def full_at_first(record, **how):
         if refusals:
             raise refusals.pop()
-        return await begin(record)
+        return await begin(record, **how)
 
     monkeypatch.setattr(kernel.store.journal, "begin_prompt", full_at_first)
     lives = await kernel.run(prompts.picture(), prompts.picture())
@@ -543,13 +543,13 @@ async def test_a_job_that_another_kernel_has_taken_is_followed(
     journal, begin, answered = kernel.store.journal, kernel.store.journal.begin_prompt, []
     taken = asyncio.Event()
 
-    async def taken_meanwhile(record):
+    async def taken_meanwhile(record, **how):
         await kernel.store.transact(
             lambda tx: tx.execute(
                 "update jobs set owner_id = 'somebody' where id = $1", [record.job_id]
             )
         )
-        answered.append(await begin(record))
+        answered.append(await begin(record, **how))
         taken.set()
         return answered[-1]
 

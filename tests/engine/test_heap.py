@@ -6,7 +6,7 @@ import sys
 
 PROGRAM = """
 import gc, weakref
-from comfynb.engine.heap import BETWEEN, settle_heap
+from comfynb.engine.heap import BETWEEN, LONGEST, MOMENT, SECOND, mind, settle_heap
 
 class Thing:
     pass
@@ -52,10 +52,30 @@ gc.collect()
 assert full == 2, "whoever asks for it gets it"
 work()
 assert full == 2, "and that counts"
+assert gc.get_threshold()[1] == SECOND
+class Worker:
+    busy = True
+worker = Worker()
+mind(worker)
+now += LONGEST - 1
+work()
+assert full == 2, "it would make prompts wait that are out"
+now += 1
+work()
+assert full == 3, "but not for ever"
+now += BETWEEN
+work()
+worker.busy = False
+work()
+assert full == 3, "those that were out a moment ago may be followed by more"
+now += MOMENT
+work()
+assert full == 4, full
+del worker
 gc.set_threshold(500, 9, 8)
 now += 2 * BETWEEN
 work()
-assert full == 3, full
+assert full == 5, full
 assert gc.get_threshold()[:2] == (500, 9), "what a person sets stays"
 """
 

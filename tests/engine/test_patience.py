@@ -8,6 +8,7 @@ import pytest
 
 from comfynb.comfy import HistoryEntry
 from comfynb.engine.backend import LiveBackend
+from comfynb.engine.courier import Traffic
 from comfynb.engine.desk import Desk
 from comfynb.engine.live import LiveJob
 from comfynb.engine.outputs import OutputFolder
@@ -73,6 +74,7 @@ class Bench:
             clerk=self,
             journal=None,
             folder=OutputFolder(self.folder),
+            traffic=Traffic(),
             object_info={"A": {"input": {}, "output": []}},
             clock=self.time,
         )

@@ -229,3 +229,21 @@ def test_what_can_wait_travels_with_what_cannot_but_does_not_wait_for_ever(
     assert worker.submitted > 0
     store.close().result(30)
     assert later.pending.done(), "and neither does the end of the program"
+
+
+def test_what_may_wait_is_carried_out_when_somebody_hurries(store: Store) -> None:
+    done: list[int] = []
+
+    def work(_: Transaction, args: Sequence[int]) -> Sequence[None]:
+        done.append(len(args))
+        return [None] * len(args)
+
+    pendings: list[Pending[None]] = [Pending() for _ in range(3)]
+    store.hurry()  # with nothing to do: what comes later may wait all the same
+    for number, pending in enumerate(pendings):
+        store.submit(Op(pending, work, number, frozenset({number}), patience=3600.0))
+    assert done == []
+    store.hurry()
+    for pending in pendings:
+        pending.result(30)
+    assert done == [3], "in one transaction"

@@ -8,9 +8,11 @@ from typing import Final
 
 from comfynb.comfy import FileRef, HistoryEntry
 from comfynb.engine.courier.board import Board
+from comfynb.engine.courier.lanes import Lane
 from comfynb.engine.courier.outcome import duration_of, outcome_of
 from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.outputs import OutputFolder, media_type_of
+from comfynb.engine.slices import Slice
 from comfynb.engine.tasks import Flight
 from comfynb.errors import BackendError, BackendUnreachable
 from comfynb.models import OutputFile, utcnow
@@ -22,10 +24,6 @@ GATHER: Final = 0.05
 """Seconds that hints are gathered while more than a few prompts are out."""
 LONGEST: Final = 0.25
 """Seconds that they are gathered at most, where the server or this machine is slow."""
-PARALLEL: Final = 8
-"""Downloads at a time."""
-SLICE: Final = 8
-"""Entries that are dealt with before others on the loop have their turn."""
 PAUSE: Final = 0.3
 """Seconds before a download that broke off is begun again."""
 
@@ -33,13 +31,13 @@ PAUSE: Final = 0.3
 class Bringer:
     """Brings the outcome of one server's prompts home."""
 
-    def __init__(self, board: Board, folder: OutputFolder) -> None:
+    def __init__(self, board: Board, folder: OutputFolder, lane: Lane) -> None:
         self._board = board
         self._home = board.home
         self._folder = folder
         self._hinted: set[str] = set()
         self._hint = asyncio.Event()
-        self._downloads = asyncio.Semaphore(PARALLEL)
+        self._lane = lane
         self.noticing = 0.0
         """Seconds from when we heard that a prompt had ended until we had its outcome, lately."""
 
@@ -76,12 +74,13 @@ class Bringer:
         if len(prompt_ids) > 1:
             # One request for all that ended while the last one was under way, and for those that
             # end while this one is: whatever of ours it brings is taken.
-            recent = await client.recent_history(len(prompt_ids) + max(8, len(prompt_ids)))
-            for number, (prompt_id, found) in enumerate(recent.items(), 1):
-                if (flight := self._board.flights.get(prompt_id)) is not None:
+            flights = self._board.flights
+            recent = await client.recent_history(2 * len(prompt_ids), only=flights.keys())
+            work = Slice()
+            for prompt_id, found in recent.items():
+                await work.rest()  # a hundred that end together would stop the loop
+                if (flight := flights.get(prompt_id)) is not None:
                     self.bring(flight, found)
-                if number % SLICE == 0:
-                    await asyncio.sleep(0)  # a hundred that end together would stop the loop
             missing = [prompt_id for prompt_id in prompt_ids if prompt_id not in recent]
         for prompt_id in missing:
             entry = await client.history(prompt_id)
@@ -110,6 +109,7 @@ class Bringer:
         folder = self._folder.folder_for(live.name, live.job.created_at)
         places = self._folder.destinations(folder, flight.prompt_id, entry.output_files)
         files, problem = await self._download_all(flight, places, folder)
+        await Slice().rest()
         name = self._home.name
         outcome = outcome_of(
             entry,
@@ -143,9 +143,11 @@ class Bringer:
             return f"cannot be written to {folder}: {error.strerror or error}."
 
     async def _download(self, flight: Flight, file: FileRef, path: Path) -> OutputFile:
+        work = Slice()
         while True:
             try:
-                async with self._downloads:
+                async with self._lane:
+                    await work.rest()
                     got = await self._board.client.download(file, path)
                 break
             except BackendUnreachable:

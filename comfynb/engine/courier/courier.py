@@ -16,6 +16,7 @@ from comfynb.comfy import ComfyClient
 from comfynb.engine.courier.board import Board
 from comfynb.engine.courier.bringing import Bringer
 from comfynb.engine.courier.home import Home
+from comfynb.engine.courier.lanes import Lane, Traffic
 from comfynb.engine.courier.listening import Listener
 from comfynb.engine.courier.looking import Looker
 from comfynb.engine.courier.outcome import lost
@@ -34,15 +35,27 @@ class Courier:
     """All prompts of ours that one backend has."""
 
     def __init__(
-        self, client: ComfyClient, home: Home, journal: Journal, folder: OutputFolder
+        self,
+        client: ComfyClient,
+        home: Home,
+        journal: Journal,
+        folder: OutputFolder,
+        traffic: Traffic,
     ) -> None:
         self._board = board = Board(client, home)
         self._uploads = Uploads(board)
-        self._bringer = Bringer(board, folder)
+        self._bringer = Bringer(board, folder, Lane(traffic.downloads))
         self._listener = Listener(board, self._bringer)
         self._looker = Looker(board, self._bringer, self._listener)
         self._stopper = Stopper(board)
-        self._sender = Sender(board, journal, self._bringer, self._uploads, recall=self.recall)
+        self._sender = Sender(
+            board,
+            journal,
+            self._bringer,
+            self._uploads,
+            Lane(traffic.posts),
+            recall=self.recall,
+        )
 
     def __len__(self) -> int:
         """How many prompts the backend has, or is about to have."""

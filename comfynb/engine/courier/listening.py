@@ -8,6 +8,7 @@ from comfynb.comfy import EventStream, events
 from comfynb.engine.courier.board import Board
 from comfynb.engine.courier.bringing import Bringer
 from comfynb.engine.crashpoints import crash_point
+from comfynb.engine.slices import Slice
 from comfynb.engine.tasks import Flight
 from comfynb.errors import AuthenticationRequired
 from comfynb.models import PromptStatus
@@ -34,11 +35,13 @@ class Listener:
     async def run(self) -> None:
         """Listen until cancelled."""
         while True:
+            work = Slice()
             self._stream = self._board.client.events()
             try:
                 async for event in self._stream:
                     self._heard = time.monotonic()
                     self._on_event(event)
+                    await work.rest()
             except AuthenticationRequired as error:
                 # HTTP will say so too; whoever gives other credentials makes a new client.
                 self._home.trouble(error)

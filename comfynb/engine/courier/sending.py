@@ -8,10 +8,12 @@ from typing import Final
 from comfynb.comfy.choices import respell
 from comfynb.engine.courier.board import Board
 from comfynb.engine.courier.bringing import Bringer
+from comfynb.engine.courier.lanes import ALONE, Lane
 from comfynb.engine.courier.outcome import CANCELLED, failed, lost, recalled
 from comfynb.engine.courier.uploads import Uploads
 from comfynb.engine.crashpoints import crash_point
 from comfynb.engine.graph.feeding import set_inputs
+from comfynb.engine.slices import Slice
 from comfynb.engine.tasks import Flight
 from comfynb.errors import (
     BackendError,
@@ -29,8 +31,6 @@ __all__ = ["Sender"]
 FIRST: Final = 16
 MOST: Final = 128
 """Intents that are written down together: a few where the server has nothing to do, else many."""
-PARALLEL: Final = 8
-"""Prompts that are posted at a time."""
 PAUSE: Final = 1.0
 """Seconds before a server or a store that failed is asked again."""
 
@@ -44,6 +44,7 @@ class Sender:
         journal: Journal,
         bringer: Bringer,
         uploads: Uploads,
+        lane: Lane,
         *,
         recall: Callable[[Flight, str], None],
     ) -> None:
@@ -52,6 +53,7 @@ class Sender:
         self._journal = journal
         self._bringer = bringer
         self._uploads = uploads
+        self._lane = lane
         self._recall = recall
         self._outbox: asyncio.Queue[Flight] = asyncio.Queue()
         self._begun: asyncio.Queue[Flight] = asyncio.Queue()
@@ -75,7 +77,7 @@ class Sender:
             self.find(flight)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._begin_loop())
-            for _ in range(PARALLEL):
+            for _ in range(ALONE):
                 group.create_task(self._post_loop())
 
     # Writing down -----------------------------------------------------------------------------
@@ -103,8 +105,14 @@ class Sender:
         """Write intents down; those that the store cannot take now are put back."""
         # The intent is on disk before the first byte leaves: a kernel killed after this looks the
         # prompt up, one killed before it has sent nothing.
-        records = [self._record(flight) for flight in batch]
-        answers = await settled(map(self._journal.begin_prompt, records))
+        records, writes = [], []
+        work = Slice()
+        for flight in batch:
+            await work.rest()
+            records.append(self._record(flight))
+            writes.append(self._journal.begin_prompt(records[-1], patient=True))
+        self._journal.hurry()
+        answers = await settled(writes)
         trouble: StoreError | None = None
         for flight, record, answer in zip(batch, records, answers, strict=True):
             if isinstance(answer, StoreError):  # a full disk, or a program that keeps the file
@@ -140,10 +148,13 @@ class Sender:
     # Posting ----------------------------------------------------------------------------------
 
     async def _post_loop(self) -> None:
+        work = Slice()
         while True:
             flight = await self._begun.get()
             try:
-                await self._post(flight)
+                async with self._lane:
+                    await work.rest()
+                    await self._post(flight)
             except asyncio.CancelledError:
                 self._unsure.append(flight)  # the server may have it
                 raise

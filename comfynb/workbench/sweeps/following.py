@@ -2,10 +2,12 @@
 
 import time
 import weakref
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from comfynb.engine.live import LiveJob
+from comfynb.engine.slices import Slice
 from comfynb.engine.sweeps import BackendShare, Pace
 from comfynb.models import JobStatus
 from comfynb.store.sweeps import JobRow, PictureRow, SweepJournal
@@ -36,7 +38,11 @@ class Following:
         """Those that this kernel runs."""
         self.elsewhere: set[str] = set()
         """Those that another kernel runs, or nobody for now."""
-        self._ended: list[str] = []
+        self._touched: set[str] = set()
+        """Of those, what may have changed since it was last looked at."""
+        self._running: dict[str, list[str]] = {}
+        """Where those run that run now, by job: what people call the backends."""
+        self._ended: deque[str] = deque()
         self._collecting = False
 
     def __repr__(self) -> str:
@@ -60,41 +66,72 @@ class Following:
                 if following is not None:
                     following._ended_soon(live.id)  # noqa: SLF001 - the closure keeps it weakly
 
+            def touched() -> None:
+                following = reference()
+                if following is not None:
+                    following._touched.add(live.id)  # noqa: SLF001 - the same
+
+            touched()
+            live.add_touch_callback(touched)
             live.add_done_callback(ended)
 
     def _ended_soon(self, job_id: str) -> None:
         self._ended.append(job_id)
+        self._collect_soon()
+
+    def _collect_soon(self) -> None:
         if not self._collecting and self._host.usable:
             self._collecting = True
             self._host.loop.call_soon_threadsafe(self._collect)
 
     def _collect(self) -> None:
         self._collecting = False
-        ended, self._ended = self._ended, []
         now = time.monotonic()
-        for job_id in ended:
-            live = self.here.pop(job_id, None)
-            if live is None:
-                continue
-            self._points.end_live(live)
-            if live.job.status is not JobStatus.CANCELLED:
-                self._pace.ended(now)
+        work = Slice()
+        while self._ended:
+            self._take_end(self._ended.popleft(), now)
+            if work.over:
+                break
+        if self._ended:
+            self._collect_soon()
         self._changed()
 
+    def _take_end(self, job_id: str, now: float) -> None:
+        live = self.here.pop(job_id, None)
+        if live is None:
+            return
+        self._running.pop(job_id, None)
+        self._points.end_live(live)
+        if live.job.status is not JobStatus.CANCELLED:
+            self._pace.ended(now)
+
     def look(self) -> bool:
-        """Bring points up to date whose jobs go on; whether any has changed."""
+        """Bring points up to date whose jobs go on; whether any has changed. On the loop."""
         changed = False
-        for job_id, live in self.here.items():
-            status = live.job.status
-            if status.is_terminal:
+        touched, self._touched = self._touched, set()
+        for job_id in touched:
+            live = self.here.get(job_id)
+            if live is None or live.job.status.is_terminal:
                 continue
-            if status is JobStatus.PAUSED and _is_out(live):
+            status = live.job.status
+            out = [e for e in live.job.node_executions if e.status is JobStatus.RUNNING]
+            self._running.pop(job_id, None)
+            if status is JobStatus.RUNNING:
+                names = live.backend_names
+                self._running[job_id] = [
+                    names.get(e.backend_id, e.backend_id) for e in out if e.backend_id
+                ]
+            elif status is JobStatus.PAUSED and out:
                 status = JobStatus.RUNNING  # what was sent before the pause ends
             for point in self._points.of_job(job_id):
                 if point.status is not status:
                     self._points.set_status(point, status)
                     changed = True
         return changed
+
+    def _look_and_tell(self) -> None:
+        if self.look():
+            self._changed()
 
     # Jobs of the store ------------------------------------------------------------------------
 
@@ -139,26 +176,18 @@ class Following:
     @property
     def shares(self) -> tuple[BackendShare, ...]:
         """What each backend has done and does; from any thread."""
-        running: dict[str, int] = {}
-        for live in list(self.here.values()):
-            if live.job.status is JobStatus.RUNNING:
-                for execution in live.job.node_executions:
-                    if execution.status is JobStatus.RUNNING and execution.backend_id:
-                        name = live.backend_names.get(execution.backend_id, execution.backend_id)
-                        running[name] = running.get(name, 0) + 1
+        if self._host.on_loop:
+            self._look_and_tell()
+        running = Counter(name for names in list(self._running.values()) for name in names)
         done = dict(self._points.shares)
         return tuple(
             BackendShare(
                 name,
                 completed=share.completed if share is not None else 0,
                 failed=share.failed if share is not None else 0,
-                running=running.get(name, 0),
+                running=running[name],
                 seconds=share.seconds if share is not None else 0.0,
             )
             for name in sorted({*running, *done})
             for share in (done.get(name),)
         )
-
-
-def _is_out(live: LiveJob) -> bool:
-    return any(one.status is JobStatus.RUNNING for one in live.job.node_executions)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from comfynb.engine.live import LiveJob
+from comfynb.engine.slices import Slice
 from comfynb.engine.sweeps import Pace, SweepView
 from comfynb.engine.watching import End, Watchers
 from comfynb.errors import ComfynbError, UsageError
@@ -46,8 +47,6 @@ FIRST: Final = 64
 """Points that are handed out in one transaction while the backends have nothing to do."""
 CHUNK: Final = 256
 """The same once they have: a transaction costs much more than what each point adds to it."""
-SLICE: Final = 0.004
-"""Seconds that jobs are launched before the event loop gets its turn."""
 TICK: Final = 0.1
 """Seconds between two times that watchers are told."""
 POLL: Final = 1.0
@@ -202,7 +201,9 @@ class SweepRun:
         by_number = {point.number: point for point in points}
         new: list[tuple[Job, AnyTarget]] = []
         elsewhere: list[str] = []
+        work = Slice()
         for answer in answers:
+            await work.rest()
             point = by_number.pop(answer.number)
             self.points.take_job(point, answer.job_id, linked=answer.linked)
             if not answer.linked:
@@ -226,7 +227,7 @@ class SweepRun:
             self._queue.extendleft(reversed(points))
 
     async def _launch(self, new: Sequence[tuple[Job, AnyTarget]]) -> None:
-        began = time.perf_counter()
+        work = Slice()
         for job, target in new:
             live = LiveJob(job, name=target.name, titles=target.titles)
             self._jobs.follow(live)
@@ -235,9 +236,7 @@ class SweepRun:
             self._engine.launch([live])
             if self.status is SweepStatus.CANCELLED:
                 self._engine.cancel(live)
-            if time.perf_counter() - began > SLICE:
-                await asyncio.sleep(0)
-                began = time.perf_counter()
+            await work.rest()
 
     async def _link(self, job_ids: Sequence[str]) -> None:
         await self._jobs.link(job_ids)
@@ -508,8 +507,11 @@ class SweepRun:
             self._ticking = self._engine.spawn(self._tick(), f"tell of {self.record.name}")
 
     async def _tick(self) -> None:
+        work = Slice()
         while self._watchers and not (self.finished and not self._dirty):
-            if self._jobs.look() or self._dirty:
+            changed = self._jobs.look() or self._dirty
+            await work.rest()
+            if changed:
                 self._tell()
             await asyncio.sleep(TICK)
 

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from comfynb import Workbench
+from comfynb.engine import slices
 from comfynb.engine.sweeps import integers, loguniform, uniform
 from comfynb.errors import ExpressionError, InvalidValue, NotFound, UsageError
 from comfynb.models import JobStatus, ParamConstraints, SweepStatus
@@ -127,6 +128,31 @@ def test_what_cannot_run_is_said_before_anything_is_stored(wb, wf, arguments, er
     assert wb.sql("select (select count(*) from points) + (select count(*) from jobs)").rows == [
         (0,)
     ]
+
+
+def test_what_runs_where_is_told_while_it_runs(wb, wf, seeds):
+    sweep = wb.sweep(
+        wf, {"seed": seeds(12)}, values={"steps": 4, "seconds_per_step": 0.02, "seconds": 0}
+    )
+    told = []
+    stop = wb.host.ask(sweep._run.watch, told.append)
+    sweep.wait(60)
+    stop()
+    running = [share.running for view in told for share in view.backends if share.name == "one"]
+    # All that the server was given, as the store has it; nothing once all has ended.
+    assert 1 <= max(running) <= 12
+    assert running[-1] == 0
+    seen = {status for view in told for status in view.counts}
+    assert seen >= {JobStatus.PENDING, JobStatus.RUNNING, JobStatus.COMPLETED}
+    share = sweep._run.view.backends[0]
+    assert (share.completed, share.failed, share.running) == (12, 0, 0)
+
+
+def test_with_no_time_in_a_turn_of_the_loop_all_gets_done(wb, wf, seeds, monkeypatch):
+    monkeypatch.setattr(slices, "SLICE", 0.0)
+    sweep = wb.sweep(wf, {"seed": seeds(60)}, values=FAST)
+    sweep.wait(60)
+    assert sweep.counts == {"completed": 60}
 
 
 def test_pause_is_exact_and_outlives_its_kernel(tmp_path, sandbox, portrait, seeds):
