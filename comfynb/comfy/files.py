@@ -14,6 +14,7 @@ from comfynb.comfy.answers import Reply
 from comfynb.comfy.protocol import DownloadedFile, FileRef
 from comfynb.comfy.transport import Transport
 from comfynb.errors import BackendUnreachable, InvalidValue, NotFound, ServerError
+from comfynb.models import new_id
 
 __all__ = ["download", "safe_name", "upload", "view"]
 
@@ -142,7 +143,7 @@ class _Part:
 
     def __init__(self, destination: Path) -> None:
         # Another name for each attempt: two downloads of one file must not share a part.
-        self.path = destination.with_name(f"{destination.name[:60]}.{secrets.token_hex(4)}.part")
+        self.path = destination.with_name(f"{destination.name[:60]}.{new_id()[:8]}.part")
         self.size = 0
         self._destination = destination
         self._sha256 = hashlib.sha256()

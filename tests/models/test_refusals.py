@@ -2,7 +2,10 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -294,6 +297,33 @@ def test_ids_are_random_uuids():
     ids = {models.new_id() for _ in range(100)}
     assert len(ids) == 100
     assert all(uuid.UUID(one).version == 4 for one in ids)
+
+
+def test_ids_differ_in_threads_and_in_forked_processes():
+    with ThreadPoolExecutor(8) as pool:
+        made = [each for many in pool.map(lambda _: make_ids(), range(40)) for each in many]
+    assert len(set(made)) == len(made)
+    # In a process without threads: there it may be forked.
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], capture_output=True, text=True, check=True
+    )
+    ids = done.stdout.split()
+    assert len(ids) == len(set(ids)) == 60
+
+
+FORKED = """
+import os
+from comfynb.models import new_id
+print(new_id(), flush=True)  # and some are ready to be taken
+child = os.fork()
+print(*(new_id() for _ in range(29 if child else 30)), flush=True)
+if child:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def make_ids(count=500):
+    return [models.new_id() for _ in range(count)]
 
 
 @given(st.text())
