@@ -4,13 +4,12 @@ All send prompts of the same kind to the same servers and fetch the same files; 
 They run in one Jupyter kernel, in turn, several times; what counts is the median of the ratios.
 The sweep is shown meanwhile as a person would see it, with its grid, the table of jobs and the
 table of backends; somebody scrolls in the grid, and each answer is counted. A ticker on the
-kernel's event loop tells how late the loop is ("late", by the clock), and how much processor time
-the loop's thread used from one tick to the next ("own").
+kernel's event loop tells how late the loop is ("late", by the clock: with four servers, the kernel
+and its threads on few processors half of that is waiting for a processor, or for Python's lock that
+a thread holds which waits for one), and how much processor time the loop's thread used from one
+tick to the next ("own").
 
-Real servers are other machines, and take no processor from the kernel. Here they share its few, so
-they run at the lowest priority, for all the loops alike; ``--compete`` lets them run at the same.
-
-    python benchmarks/sweep.py [--points 2000] [--backends 4] [--rounds 5] [--compete] [--plain]
+    python benchmarks/sweep.py [--points 2000] [--backends 4] [--rounds 5] [--plain]
 
 ``--plain`` runs all in this process, without kernel and widgets: for profilers.
 """
@@ -19,7 +18,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import queue
 import resource
 import statistics
@@ -276,26 +274,15 @@ working = asyncio.ensure_future(work())
         return sum(time.monotonic() - sent > 1 for sent in self._waiting.values())
 
 
-def give_way(sandbox: Sandbox) -> str:
-    """Let a server run only where nobody else wants the processor; gives its address."""
-    # On Linux each thread has a priority of its own, and threads of threads take it over.
-    threads = Path(f"/proc/{sandbox.pid}/task")
-    for thread in [int(each.name) for each in threads.glob("*")] or [sandbox.pid]:
-        os.setpriority(os.PRIO_PROCESS, thread, 19)
-    return sandbox.url
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--points", type=int, default=2000)
     parser.add_argument("--backends", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compete", action="store_true")
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
     with contextlib.ExitStack() as cleanup:
-        servers = [cleanup.enter_context(Sandbox()) for _ in range(options.backends)]
-        urls = [each.url if options.compete else give_way(each) for each in servers]
+        urls = [cleanup.enter_context(Sandbox()).url for _ in range(options.backends)]
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
         kernel = None if options.plain else cleanup.enter_context(Kernel())
         raise SystemExit(0 if measure(options, urls, folder, kernel) else 1)
@@ -315,9 +302,7 @@ def measure(
     rates: dict[str, list[float]] = {"httpx": [], "aiohttp": []}
     lates: list[float] = []
     shown = kernel is not None
-    where = "in a kernel" if shown else "no kernel"
-    how = "at the same priority" if options.compete else "that give way"
-    print(f"{count} points on {len(urls)} sandboxes {how}, {where}")
+    print(f"{count} points on {len(urls)} sandboxes, {'in a kernel' if shown else 'no kernel'}")
     for number in range(-1, options.rounds):
         # The first loads modules and fills caches; it does not count.
         each = count if number >= 0 else WARM
