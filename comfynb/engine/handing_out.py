@@ -73,8 +73,8 @@ class HandingOut:
 
     def _go_on(self, seats: Iterable[LiveBackend], *, judge: bool) -> None:
         """The rest in the next turn of the loop, to whoever has room by then."""
-        declined = self._desk.scheduler.declined
-        self._changed.update({each.id: each for each in seats if each.id not in declined})
+        passed = self._desk.scheduler.passed
+        self._changed.update({each.id: each for each in seats if each.id not in passed})
         # Who asked all also wants to know what nobody can run.
         self._judge_later = judge
         self._pumping = True

@@ -63,6 +63,8 @@ class Scheduler:
         """How much the group that was served last had used by then."""
         self.declined: set[str] = set()
         """Backends with room that were given nothing: others do what waits sooner, or alone can."""
+        self.passed: set[str] = set()
+        """Of those, whom the newest round asked."""
 
     def __len__(self) -> int:
         delayed = sum(1 for _, _, entry in self._delayed if self._waits(entry))
@@ -204,12 +206,12 @@ class Scheduler:
         """Hand out waiting tasks; the caller's bookkeeping must change ``load`` and ``free``.
 
         ``seats`` are those whose state has changed, or all. Who stops before the end asks again
-        with those that have room and are not in ``declined``.
+        with those that are not in ``passed``.
         """
         now = self._clock()
         self._wake(now)
         open_seats = {seat.id: seat for seat in seats if seat.free > 0}
-        self.declined.difference_update(open_seats)
+        self.passed.clear()
         for seat in open_seats.values():
             self._ledger.book(seat)
         if self._runs:
@@ -307,6 +309,7 @@ class Scheduler:
                 return leaf.pop()
         # Asked again soon: what was learned meanwhile may change the answer.
         self.declined.add(seat.id)
+        self.passed.add(seat.id)
         return None
 
     @staticmethod

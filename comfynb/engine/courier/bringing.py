@@ -81,7 +81,7 @@ class Bringer:
                 await work.rest()  # a hundred that end together would stop the loop
                 if (flight := flights.get(prompt_id)) is not None:
                     self.bring(flight, found)
-            missing = [prompt_id for prompt_id in prompt_ids if prompt_id not in recent]
+            missing = [each for each in prompt_ids if each in flights and each not in recent]
         for prompt_id in missing:
             entry = await client.history(prompt_id)
             flight = self._board.flights.get(prompt_id)

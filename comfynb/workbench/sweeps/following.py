@@ -1,5 +1,6 @@
 """The jobs of a sweep's points that have not ended: what becomes of them, here or elsewhere."""
 
+import itertools
 import time
 import weakref
 from collections import Counter, deque
@@ -114,24 +115,14 @@ class Following:
             if live is None or live.job.status.is_terminal:
                 continue
             status = live.job.status
-            out = [e for e in live.job.node_executions if e.status is JobStatus.RUNNING]
-            self._running.pop(job_id, None)
-            if status is JobStatus.RUNNING:
-                names = live.backend_names
-                self._running[job_id] = [
-                    names.get(e.backend_id, e.backend_id) for e in out if e.backend_id
-                ]
-            elif status is JobStatus.PAUSED and out:
+            self._running[job_id] = _places(live)
+            if status is JobStatus.PAUSED and _is_out(live):
                 status = JobStatus.RUNNING  # what was sent before the pause ends
             for point in self._points.of_job(job_id):
                 if point.status is not status:
                     self._points.set_status(point, status)
                     changed = True
         return changed
-
-    def _look_and_tell(self) -> None:
-        if self.look():
-            self._changed()
 
     # Jobs of the store ------------------------------------------------------------------------
 
@@ -177,8 +168,12 @@ class Following:
     def shares(self) -> tuple[BackendShare, ...]:
         """What each backend has done and does; from any thread."""
         if self._host.on_loop:
-            self._look_and_tell()
-        running = Counter(name for names in list(self._running.values()) for name in names)
+            if self.look():
+                self._changed()
+            places: Iterable[list[str]] = self._running.values()
+        else:
+            places = map(_places, list(self.here.values()))
+        running = Counter(itertools.chain.from_iterable(places))
         done = dict(self._points.shares)
         return tuple(
             BackendShare(
@@ -191,3 +186,18 @@ class Following:
             for name in sorted({*running, *done})
             for share in (done.get(name),)
         )
+
+
+def _is_out(live: LiveJob) -> bool:
+    return any(one.status is JobStatus.RUNNING for one in live.job.node_executions)
+
+
+def _places(live: LiveJob) -> list[str]:
+    """What people call the backends that run something of a job now."""
+    if live.job.status is not JobStatus.RUNNING:
+        return []
+    return [
+        live.backend_names.get(one.backend_id, one.backend_id)
+        for one in live.job.node_executions
+        if one.status is JobStatus.RUNNING and one.backend_id
+    ]
