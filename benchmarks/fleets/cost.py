@@ -1,6 +1,8 @@
 """The scheduler's processor time for each point, on simulated servers."""
 
+import cProfile
 import gc
+import pstats
 import statistics
 
 from comfynb.engine.scheduling.simulate import Fleet, Machine, point
@@ -30,11 +32,25 @@ def tasks(count: int) -> list:
     return found
 
 
-def once(backends: int, count: int) -> float:
-    """Microseconds for each point of one sweep."""
+def waiting(backends: int, count: int) -> Fleet:
+    """Servers, and a sweep that has yet to begin."""
     machines = [Machine(f"gpu{n}", 1.0 + n % 4) for n in range(backends)]
     fleet = Fleet(machines, lambda node: COSTS.get(node["class_type"], 0.0))
     fleet.arrive(tasks(count))
+    return fleet
+
+
+def calls(backends: int, count: int) -> float:
+    """Python's and built-in functions that are called for each point: the same on any machine."""
+    fleet = waiting(backends, count)
+    profile = cProfile.Profile()
+    profile.runcall(fleet.run)
+    return pstats.Stats(profile).total_calls / count  # type: ignore[attr-defined]
+
+
+def once(backends: int, count: int) -> float:
+    """Microseconds for each point of one sweep."""
+    fleet = waiting(backends, count)
     gc.collect()
     gc.disable()
     try:
@@ -63,10 +79,14 @@ def cost(sizes: list[tuple[int, int]] = SIZES, rounds: int = 9) -> bool:
     usual = statistics.median(means)
     typical = {size: usual * statistics.median(several) for size, several in shares.items()}
     print("microseconds of processor time for each point (the scheduler alone, medians)")
-    print("  backends   points      us   to the first")
-    first = typical[sizes[0]]
+    print("  backends   points      us   to the first   calls   to the first")
+    first, called = typical[sizes[0]], {size: calls(*size) for size in sizes}
     for (backends, count), found in typical.items():
-        print(f"  {backends:8} {count:8} {found:7.1f}   {found / first:.2f}")
+        each = called[backends, count]
+        print(
+            f"  {backends:8} {count:8} {found:7.1f}   {found / first:12.2f} "
+            f"{each:7.0f}   {each / called[sizes[0]]:12.2f}"
+        )
     worst = max(typical.values()) / min(typical.values())
     good = worst <= FLAT
     print(f"largest to smallest {worst:.2f}, limit {FLAT:.2f} {'ok' if good else 'MISSED'}")

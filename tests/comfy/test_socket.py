@@ -306,6 +306,9 @@ async def test_a_slow_consumer_holds_nobody_up_and_misses_no_result(serve_app: S
             if value % 500 == 0:
                 await speaker.say("executed", prompt_id="p", node=str(value), output={})
         await speaker.say("execution_success", prompt_id="p", timestamp=0)
+        # It takes none of them before all have been read.
+        while len(stream._mailbox) + stream.dropped < 5011:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
         events = []
         async for event in stream:
             events.append(event)
