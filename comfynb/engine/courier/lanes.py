@@ -8,7 +8,6 @@ is a tenth, and as much gets done: together the servers answer faster than one p
 
 import asyncio
 from collections import deque
-from types import TracebackType
 from typing import Final
 
 __all__ = ["Lane", "Lanes", "Traffic"]
@@ -85,12 +84,7 @@ class Lane:
                 self._leave(loop)  # it was let in, and nobody is there
             raise
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._leave(asyncio.get_running_loop())
 
     def _enter(self, loop: asyncio.AbstractEventLoop) -> None:
