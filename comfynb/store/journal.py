@@ -79,7 +79,7 @@ class Journal:
             record,
             keys,
             repeatable=True,
-            patience=_PATIENCE_S if patient else 0.0,
+            patient=patient,
         )
 
     def prompts_sent(self, prompt_ids: Iterable[str], at: datetime | None = None) -> Pending[None]:
@@ -137,7 +137,7 @@ class Journal:
             checked(finish),
             self._keys([prompt_id]),
             repeatable=True,
-            patience=_PATIENCE_S if patient else 0.0,
+            patient=patient,
         )
 
     def finish_prompts(self, finishes: Sequence[Finish]) -> Pending[list[bool]]:
@@ -187,7 +187,7 @@ class Journal:
             arg,
             {job_id},
             repeatable=True,
-            patience=_PATIENCE_S if patient else 0.0,
+            patient=patient,
         )
 
     def hurry(self) -> None:
@@ -277,9 +277,10 @@ class Journal:
         keys: Collection[str] | None,
         *,
         repeatable: bool = False,
-        patience: float = 0.0,
+        patient: bool = False,
     ) -> Pending[Any]:
         pending: Pending[Any] = Pending(what)
+        patience = _PATIENCE_S if patient else 0.0
         self._store.submit(Op(pending, bulk, arg, _frozen(keys), repeatable, patience))
         return pending
 
@@ -290,7 +291,7 @@ class Journal:
             (name, ids, at or utcnow()),
             self._keys(ids),
             repeatable=True,
-            patience=_PATIENCE_S,
+            patient=True,
         )
 
     def _keys(self, prompt_ids: Sequence[str]) -> set[str] | None:
