@@ -15,9 +15,12 @@ LONGEST: Final = 300.0
 """The same while prompts are out, or were a moment ago: a search makes them wait."""
 MOMENT: Final = 5.0
 """Seconds."""
-SECOND: Final = 3
-"""Searches of the newest objects before one of those that are a little older (Python's own is ten,
-and a sweep makes so many that this one stopped the loop for ten milliseconds)."""
+FIRST: Final = 350
+"""New objects before a search of the newest (Python's own are 700)."""
+SECOND: Final = 1
+"""Such searches before one of those that are a little older (Python's own are ten). A sweep makes
+objects so fast that with Python's numbers this search stopped the loop for ten milliseconds; many
+small ones cost no more than few large ones."""
 _NEVER: Final = 2**31 - 1
 """A threshold that no count reaches."""
 
@@ -60,7 +63,7 @@ def settle_heap(clock: Callable[[], float] = time.monotonic) -> None:
     gc.collect()
     gc.freeze()
     first, second, third = gc.get_threshold()
-    gc.set_threshold(first, min(second, SECOND), third)
+    gc.set_threshold(min(first, FIRST), min(second, SECOND), third)
     gc.callbacks.append(_Spacing(clock))
     # At the very end cycles are wanted back: DuckDB's bindings report what is not freed by then.
     atexit.register(gc.unfreeze)

@@ -18,6 +18,11 @@ V = TypeVar("V")
 INTERVAL = 0.1
 """Seconds between two updates of one widget: 10 Hz."""
 
+SHARE = 0.02
+"""Of the loop's time, what updates of one widget may take: where they take long (many lines, a busy
+machine) they come less often, but each ``LONGEST`` seconds."""
+LONGEST = 0.5
+
 BUDGET = 200
 """Updates in any one second over all widgets together.
 
@@ -36,6 +41,11 @@ def current_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+def pause_after(took: float) -> float:
+    """Seconds from an update that took ``took`` seconds to the next."""
+    return min(max(INTERVAL, took / SHARE), LONGEST)
+
+
 def _wait_for_budget(now: float) -> float:
     """Seconds until one more update fits into the budget; 0 if it does now."""
     while _recent and now - _recent[0] >= 1.0:
@@ -49,14 +59,15 @@ class Live(Generic[V]):
     """Calls a bound method with the newest view of a Watchable.
 
     The method's owner is held weakly: when it is gone, watching ends. Changes that come faster than
-    10 Hz are coalesced and the last one is always delivered. Without a running loop (a plain
-    script) each change is delivered at once.
+    10 Hz (slower where updates take long) are coalesced and the last one is always delivered.
+    Without a running loop (a plain script) each change is delivered at once.
     """
 
     def __init__(self, source: Watchable[V], method: Callable[[V], None]) -> None:
         self._source = source
         self._method = weakref.WeakMethod(method)
         self._last = float("-inf")
+        self._interval = INTERVAL
         self._timer: asyncio.TimerHandle | None = None
         # A change may come before watch() has returned, from the loop's thread.
         self._stop: weakref.finalize[..., Live[V]] | None = None
@@ -76,7 +87,7 @@ class Live(Generic[V]):
             return
         loop = current_loop()
         now = time.monotonic()
-        wait = max(self._last + INTERVAL - now, _wait_for_budget(now))
+        wait = max(self._last + self._interval - now, _wait_for_budget(now))
         if loop is None or wait <= 0:
             self._deliver(view, now)
         else:
@@ -94,6 +105,7 @@ class Live(Generic[V]):
         self._last = now
         _recent.append(now)
         method(view)
+        self._interval = pause_after(time.monotonic() - now)
 
     def stop(self) -> None:
         """Stop watching; may be called twice."""

@@ -58,6 +58,40 @@ async def test_all_widgets_together_stay_within_the_budget(
         one.stop()
 
 
+async def test_updates_that_take_long_come_less_often(
+    box: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    seen: list[int] = []
+
+    class Slow:
+        def show(self, view: int) -> None:
+            seen.append(view)
+            clock.now += 0.2 * live.SHARE
+
+    source, slow = box(0), Slow()
+    watching = Live(source, slow.show)
+    source.push(1)
+    clock.now = 1000.0 + 0.19
+    source.push(2)
+    assert seen == [1], "it took a fiftieth of 0.2 s"
+    watching.stop()
+    seen.clear()
+    watching = Live(source, slow.show)
+    source.push(3)
+    clock.now += 0.2
+    source.push(4)
+    assert seen == [3, 4]
+    watching.stop()
+
+
+def test_the_pause_grows_with_what_an_update_takes_but_not_for_ever() -> None:
+    assert live.pause_after(0.0) == live.INTERVAL
+    assert live.pause_after(0.3 * live.SHARE) == pytest.approx(0.3)
+    assert live.pause_after(1.0) == live.LONGEST
+
+
 def test_a_script_without_a_loop_is_told_each_change(box: Any) -> None:
     source = box(0)
     seen: list[int] = []

@@ -7,6 +7,7 @@ from typing import Any, Final
 import anywidget
 import traitlets
 
+from comfynb.engine.slices import Slice
 from comfynb.engine.sweeps.views import PictureView, PointView
 from comfynb.models import JobStatus
 from comfynb.widgets.live import call, current_loop, spawn
@@ -135,7 +136,10 @@ class PointCells:
                 for lacking in _places(content.get("lacking"), len(self._cells)):
                     self._sent.pop(lacking, None)
                     self._pictures.pop(lacking, None)
-                self._send(places)
+                if current_loop() is None:
+                    self._send(places)
+                else:
+                    spawn(self._send_in_turn(places))
             case "gone":
                 self._in_sight.pop(view, None)
             case "open":
@@ -176,6 +180,13 @@ class PointCells:
             if number < len(self._points)
             for picture in self._points[number].pictures
         ]
+
+    async def _send_in_turn(self, places: Iterable[int]) -> None:
+        """A few in each turn of the loop: somebody scrolls."""
+        work = Slice()
+        for place in sorted(places):
+            await work.rest()
+            self._send([place])
 
     def _send(self, places: Iterable[int]) -> None:
         for place in sorted(places):

@@ -1,9 +1,10 @@
 """Makes the jobs of points that are about to be handed out, and their keys."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from comfynb.engine.slices import Slice
 from comfynb.errors import UsageError
 from comfynb.models import WorkflowVersion
 from comfynb.store.sweeps import HandOut
@@ -38,7 +39,16 @@ class HandOuts:
         keys = {number: await self._keys_of(targets[number], sweep) for number in used}
         backends = list(self._engine.backends.values())
         signatures = {number: self._signatures.of(backends, key) for number, key in keys.items()}
-        return await asyncio.to_thread(_made, points, targets, keys, signatures)
+        made = []
+        # Not in a thread: all of it is Python, whose lock a thread would hold for milliseconds at
+        # a time while the loop waits.
+        work = Slice()
+        for point in points:
+            await work.rest()
+            target = targets[point.target]
+            key = keys[point.target].key(point.values, signatures[point.target])
+            made.append(HandOut(point.number, key, target.job(point.values)))
+        return made
 
     async def _keys_of(self, target: AnyTarget, sweep: str) -> TargetKeys:
         for version_id in target.version_ids:
@@ -49,19 +59,3 @@ class HandOuts:
                 self._engine.know_version(version)
                 self._keys[version_id] = await asyncio.to_thread(Keys, version)
         return keys_of(target, self._keys)
-
-
-def _made(
-    points: Sequence[Point],
-    targets: Sequence[AnyTarget],
-    keys: Mapping[int, TargetKeys],
-    signatures: Mapping[int, Sequence[str]],
-) -> list[HandOut]:
-    return [
-        HandOut(
-            point.number,
-            keys[point.target].key(point.values, signatures[point.target]),
-            targets[point.target].job(point.values),
-        )
-        for point in points
-    ]

@@ -48,7 +48,11 @@ FIRST: Final = 64
 CHUNK: Final = 256
 """The same once they have: a transaction costs much more than what each point adds to it."""
 TICK: Final = 0.1
-"""Seconds between two times that watchers are told."""
+"""Seconds between two times that watchers are told, at least."""
+TELLING: Final = 0.02
+"""Of the loop's time, what that may take: where it takes long it is done less often."""
+SLOWEST: Final = 0.5
+"""Seconds between two times at most."""
 POLL: Final = 1.0
 """Seconds between two looks at jobs that another kernel runs."""
 ADOPT: Final = 10.0
@@ -509,11 +513,15 @@ class SweepRun:
     async def _tick(self) -> None:
         work = Slice()
         while self._watchers and not (self.finished and not self._dirty):
+            began = time.monotonic()
             changed = self._jobs.look() or self._dirty
+            took = time.monotonic() - began
             await work.rest()
+            began = time.monotonic()
             if changed:
                 self._tell()
-            await asyncio.sleep(TICK)
+            took += time.monotonic() - began
+            await asyncio.sleep(min(max(TICK, took / TELLING), SLOWEST))
 
     def touch(self) -> None:
         """Note a change: watchers are told soon."""
