@@ -13,7 +13,7 @@ __all__ = ["cost"]
 COSTS = {"LabLoader": 0.5, "LabLora": 0.1, "LabEncode": 0.1, "LabSampler": 0.1}
 SIZES = [(4, 100), (4, 1_000), (4, 20_000), (50, 20_000), (200, 20_000)]
 TOGETHER = 10_000
-"""Points of one measurement, at least."""
+"""Points of one measurement, at least: all are about as long."""
 FLAT = 1.2
 """No size may cost more than so many times what another one does."""
 
@@ -48,17 +48,19 @@ def calls(backends: int, count: int) -> float:
     return pstats.Stats(profile).total_calls / count  # type: ignore[attr-defined]
 
 
-def once(backends: int, count: int) -> float:
-    """Microseconds for each point of one sweep."""
-    fleet = waiting(backends, count)
+def several(backends: int, count: int) -> float:
+    """Microseconds for each point of one sweep, or of several small ones, one after the other."""
+    # All are there before the first begins: to make them, and to look for garbage, empties the
+    # processor's caches, and a hundred points would pay for that a hundred times.
+    fleets = [waiting(backends, count) for _ in range(max(1, TOGETHER // count))]
     gc.collect()
     gc.disable()
     try:
-        report = fleet.run()
+        done = sum(len(fleet.run().done) for fleet in fleets)
     finally:
         gc.enable()
-    assert len(report.done) == count
-    return fleet.spent / count * 1e6
+    assert done == count * len(fleets)
+    return sum(fleet.spent for fleet in fleets) / done * 1e6
 
 
 def cost(sizes: list[tuple[int, int]] = SIZES, rounds: int = 9) -> bool:
@@ -66,18 +68,14 @@ def cost(sizes: list[tuple[int, int]] = SIZES, rounds: int = 9) -> bool:
     shares: dict[tuple[int, int], list[float]] = {size: [] for size in sizes}
     means = []
     for _ in range(rounds):
-        took = {}
-        for backends, count in sizes:
-            # All measurements are about as long.
-            times = max(1, TOGETHER // count)
-            took[backends, count] = sum(once(backends, count) for _ in range(times)) / times
+        took = {size: several(*size) for size in sizes}
         # A machine that others share is slower at one time than at another: what counts is how
         # sizes compare within a round.
         means.append(statistics.mean(took.values()))
         for size, found in took.items():
             shares[size].append(found / means[-1])
     usual = statistics.median(means)
-    typical = {size: usual * statistics.median(several) for size, several in shares.items()}
+    typical = {size: usual * statistics.median(found) for size, found in shares.items()}
     print("microseconds of processor time for each point (the scheduler alone, medians)")
     print("  backends   points      us   to the first   calls   to the first")
     first, called = typical[sizes[0]], {size: calls(*size) for size in sizes}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from comfynb.engine import slices
 from comfynb.engine.sweeps import (
     BackendShare,
     PictureView,
@@ -117,6 +118,22 @@ async def test_only_what_is_in_sight_is_sent_and_only_when_it_changed(picture):
         (30, "comfynb-running"),
         (31, "comfynb-running"),
     ]
+
+
+async def test_scrolling_makes_a_few_cells_in_each_turn_of_the_loop(monkeypatch):
+    monkeypatch.setattr(slices, "SLICE", 0.0)  # one step in each turn
+    cells = PointCells(("cfg", "seed"), ("cfg",), label="points")
+    made = []
+    monkeypatch.setattr(cells, "_put", lambda cell, _: made.append(cell["place"]))
+    cells.grow([(n,) for n in range(40)])
+    cells.show([point(n, JobStatus.PENDING) for n in range(40)])
+    see(cells, *range(40), lacking=range(40))
+    most = before = 0
+    while len(made) < 40:
+        await asyncio.sleep(0)
+        most, before = max(most, len(made) - before), len(made)
+    assert made == list(range(40))
+    assert most == 1
 
 
 async def test_pictures_come_from_threads_and_once(picture):
