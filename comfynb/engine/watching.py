@@ -5,11 +5,24 @@ import concurrent.futures
 import contextlib
 import itertools
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-__all__ = ["End", "Watchers"]
+__all__ = ["INTERVAL", "LONGEST", "SHARE", "End", "Watchers", "pause_after"]
 
 V = TypeVar("V")
+
+INTERVAL: Final = 0.1
+"""Seconds between two times that somebody is told of the same thing, at least: 10 Hz."""
+LONGEST: Final = 0.5
+"""The same at most, while it changes."""
+SHARE: Final = 0.02
+"""Of the loop's time, what telling somebody of one thing may take. Where it takes long (many lines,
+a busy machine) it is done less often."""
+
+
+def pause_after(took: float) -> float:
+    """Seconds to wait after telling took so many."""
+    return min(max(INTERVAL, took / SHARE), LONGEST)
 
 
 class Watchers(Generic[V]):

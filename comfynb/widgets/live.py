@@ -9,19 +9,12 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from comfynb.engine.views import Watchable
+from comfynb.engine.watching import INTERVAL, pause_after
 from comfynb.errors import ComfynbError
 
 __all__ = ["Live", "Ticker", "call", "current_loop"]
 
 V = TypeVar("V")
-
-INTERVAL = 0.1
-"""Seconds between two updates of one widget: 10 Hz."""
-
-SHARE = 0.02
-"""Of the loop's time, what updates of one widget may take: where they take long (many lines, a busy
-machine) they come less often, but each ``LONGEST`` seconds."""
-LONGEST = 0.5
 
 BUDGET = 200
 """Updates in any one second over all widgets together.
@@ -39,11 +32,6 @@ def current_loop() -> asyncio.AbstractEventLoop | None:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
-
-
-def pause_after(took: float) -> float:
-    """Seconds from an update that took ``took`` seconds to the next."""
-    return min(max(INTERVAL, took / SHARE), LONGEST)
 
 
 def _wait_for_budget(now: float) -> float:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from comfynb.engine.watching import End, Watchers
+from comfynb.engine.watching import INTERVAL, LONGEST, SHARE, End, Watchers, pause_after
 
 
 def test_each_watcher_is_told_until_it_stops():
@@ -96,3 +96,9 @@ async def test_what_goes_on_after_its_end_is_waited_for_anew():
     end.reach()
     await waiter
     assert called == ["first", "next"]
+
+
+def test_the_pause_grows_with_what_telling_takes_but_not_for_ever():
+    assert pause_after(0.0) == INTERVAL
+    assert pause_after(0.3 * SHARE) == pytest.approx(0.3)
+    assert pause_after(1.0) == LONGEST

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from comfynb.engine.watching import SHARE
 from comfynb.errors import UsageError
 from comfynb.widgets import live
 from comfynb.widgets.live import Live, Ticker, call
@@ -68,7 +69,7 @@ async def test_updates_that_take_long_come_less_often(
     class Slow:
         def show(self, view: int) -> None:
             seen.append(view)
-            clock.now += 0.2 * live.SHARE
+            clock.now += 0.2 * SHARE
 
     source, slow = box(0), Slow()
     watching = Live(source, slow.show)
@@ -84,12 +85,6 @@ async def test_updates_that_take_long_come_less_often(
     source.push(4)
     assert seen == [3, 4]
     watching.stop()
-
-
-def test_the_pause_grows_with_what_an_update_takes_but_not_for_ever() -> None:
-    assert live.pause_after(0.0) == live.INTERVAL
-    assert live.pause_after(0.3 * live.SHARE) == pytest.approx(0.3)
-    assert live.pause_after(1.0) == live.LONGEST
 
 
 def test_a_script_without_a_loop_is_told_each_change(box: Any) -> None:

@@ -14,6 +14,7 @@ from comfynb.deploy.scripts import TARGETS
 from comfynb.deploy.service.permission import may_change
 from comfynb.deploy.sync import SyncView
 from comfynb.deploy.tokens import TokenInfo
+from comfynb.engine.watching import INTERVAL
 from comfynb.errors import ComfynbError, NotFound
 from comfynb.models import Lock, Model, PackageType, Service
 from comfynb.widgets import shared_view
@@ -27,7 +28,7 @@ from comfynb.widgets.deploy import (
     SyncMonitor,
     TokenForm,
 )
-from comfynb.widgets.live import INTERVAL, call, current_loop
+from comfynb.widgets.live import call, current_loop
 
 if TYPE_CHECKING:
     from comfynb.workbench.deploy.catalogue import Catalogue

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from comfynb.engine.live import LiveJob
 from comfynb.engine.slices import Slice
 from comfynb.engine.sweeps import Pace, SweepView
-from comfynb.engine.watching import End, Watchers
+from comfynb.engine.watching import End, Watchers, pause_after
 from comfynb.errors import ComfynbError, UsageError
 from comfynb.models import (
     Job,
@@ -47,12 +47,6 @@ FIRST: Final = 64
 """Points that are handed out in one transaction while the backends have nothing to do."""
 CHUNK: Final = 256
 """The same once they have: a transaction costs much more than what each point adds to it."""
-TICK: Final = 0.1
-"""Seconds between two times that watchers are told, at least."""
-TELLING: Final = 0.02
-"""Of the loop's time, what that may take: where it takes long it is done less often."""
-SLOWEST: Final = 0.5
-"""Seconds between two times at most."""
 POLL: Final = 1.0
 """Seconds between two looks at jobs that another kernel runs."""
 ADOPT: Final = 10.0
@@ -521,7 +515,7 @@ class SweepRun:
             if changed:
                 self._tell()
             took += time.monotonic() - began
-            await asyncio.sleep(min(max(TICK, took / TELLING), SLOWEST))
+            await asyncio.sleep(pause_after(took))
 
     def touch(self) -> None:
         """Note a change: watchers are told soon."""
