@@ -10,6 +10,7 @@ from comfynb.widgets import BackendPicker
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from comfynb.widgets import live
 
+    monkeypatch.setattr(live, "pause_after", lambda _: 0.0)
     monkeypatch.setattr(live, "INTERVAL", 0.0)
 
 

@@ -12,6 +12,7 @@ from comfynb.widgets.backend_text import backends_table
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from comfynb.widgets import live
 
+    monkeypatch.setattr(live, "pause_after", lambda _: 0.0)
     monkeypatch.setattr(live, "INTERVAL", 0.0)
 
 

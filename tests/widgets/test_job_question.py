@@ -25,6 +25,7 @@ QUESTION = QuestionView(
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "pause_after", lambda _: 0.0)
     monkeypatch.setattr(live, "INTERVAL", 0.0)
 
 

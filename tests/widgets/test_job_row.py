@@ -15,6 +15,7 @@ from comfynb.widgets.composite import VIEW
 
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "pause_after", lambda _: 0.0)
     monkeypatch.setattr(live, "INTERVAL", 0.0)
 
 

@@ -108,7 +108,15 @@ async def test_run_on_the_canvas_gives_the_jobs_row_and_colours_the_nodes(lab, m
     assert graph.last_job.status is JobStatus.COMPLETED
     await ended.wait()
     assert {state.status for state in canvas._watched.states.values()} == {JobStatus.COMPLETED}
-    assert [button.description for button in row._top.children[1:]] == ["Cancel"]
+    ended_there = asyncio.Event()
+    row._top.observe(lambda _: ended_there.set(), "children")
+
+    def buttons():
+        return [button.description for button in row._top.children[1:]]
+
+    while buttons() != ["Cancel"]:  # the row is told apart from the canvas
+        ended_there.clear()
+        await ended_there.wait()
 
 
 async def test_a_canvas_that_is_shown_later_shows_the_last_job(lab):
