@@ -47,7 +47,8 @@ def wheels(machine):
 def versions(machine, *names, venv="venv"):
     code = f"print(*[__import__(name).VERSION for name in {names!r}])"
     return subprocess.run(
-        [machine.workspace / venv / "bin" / "python", "-c", code],
+        # No bytecode: Python takes what it compiled within the second for a module's next version.
+        [machine.workspace / venv / "bin" / "python", "-B", "-c", code],
         capture_output=True,
         text=True,
         check=True,
