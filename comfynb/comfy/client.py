@@ -1,7 +1,7 @@
 """One ComfyUI server: what it is, its queue and history, prompts, files and events."""
 
 import uuid
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from comfynb.comfy.protocol import (
     HistoryEntry,
     PromptState,
     Queue,
+    RecentHistory,
     ServerInfo,
     SystemStats,
 )
@@ -186,25 +187,16 @@ class ComfyClient(Connection):
         return await self._prompts.history(prompt_id)
 
     async def recent_history(
-        self,
-        max_items: int,
-        offset: int | None = None,
-        *,
-        only: Container[str] | None = None,
-    ) -> dict[str, HistoryEntry]:
+        self, max_items: int, offset: int | None = None
+    ) -> RecentHistory:
         """Give up to ``max_items`` entries by prompt id: the newest, or from ``offset`` on.
 
-        Of those, ``only`` names the prompts that are read and given; None gives all.
+        Each is read when it is looked up: a hundred with large outputs take a while.
         """
         params = {"max_items": str(max_items)}
         if offset is not None:
             params["offset"] = str(offset)
-        answer = await self._transport.get_dict("/history", params)
-        return {
-            key: HistoryEntry.parse(key, entry)
-            for key, entry in answer.items()
-            if only is None or key in only
-        }
+        return RecentHistory(await self._transport.get_dict("/history", params))
 
     async def cancel(self, prompt_id: str) -> CancelResult:
         """Stop one prompt, pending or running, and no other; says what happened to it.

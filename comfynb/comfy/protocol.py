@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -20,6 +20,7 @@ __all__ = [
     "PromptState",
     "Queue",
     "QueueItem",
+    "RecentHistory",
     "ServerInfo",
     "SystemStats",
     "TextOutput",
@@ -178,6 +179,25 @@ class HistoryEntry:
             prompt=item.prompt if item else {},
             extra_data=item.extra_data if item else {},
         )
+
+
+class RecentHistory(Mapping[str, HistoryEntry]):
+    """GET /history by prompt id, as the server orders it; each entry is read when looked up."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        self._answer = answer
+
+    def __repr__(self) -> str:
+        return f"RecentHistory({len(self)} entries)"
+
+    def __getitem__(self, prompt_id: str) -> HistoryEntry:
+        return HistoryEntry.parse(prompt_id, self._answer[prompt_id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._answer)
+
+    def __len__(self) -> int:
+        return len(self._answer)
 
 
 @dataclass(frozen=True, slots=True)

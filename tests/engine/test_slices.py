@@ -45,11 +45,41 @@ async def test_several_that_work_share_a_turn_and_each_gets_on(clock):
     ended.set()
     assert sum(map(len, turns)) == 52
     for turn in turns:
-        # What the slice allows, and at most one step more of each.
-        names = [name for name, _ in turn]
-        late = max((seconds for _, seconds in turn), default=0.0)
-        assert sum(seconds for _, seconds in turn) <= 2 * SLICE + late * len(set(names))
+        # What the slice allows: its last step may begin just before the slice is over.
+        longest = max((seconds for _, seconds in turn), default=0.0)
+        assert sum(seconds for _, seconds in turn) <= SLICE + longest + 1e-9
     assert max(len(turn) for turn in turns) >= 4, "small steps go together"
+
+
+async def test_each_in_turn_and_one_step_however_long(clock):
+    steps = []
+
+    async def work(name):
+        slice_ = Slice()
+        for _ in range(5):
+            await slice_.rest()
+            clock.now += 2 * SLICE
+            steps.append(name)
+
+    await asyncio.gather(*map(work, range(9)))
+    # The first worked before there was a line, and was the first to stand in one.
+    assert steps == [0, *4 * list(range(9)), *range(1, 9)], "nobody overtakes"
+
+
+async def test_who_is_cancelled_in_line_stops_nobody(clock):
+    async def work(slice_):
+        await slice_.rest()
+        clock.now += 2 * SLICE
+        return True
+
+    first, *waiting = [asyncio.create_task(work(Slice())) for _ in range(12)]
+    assert await first
+    for _ in range(3):  # some are in line, one has just been called
+        await asyncio.sleep(0)
+    for task in waiting[:8]:
+        task.cancel()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert ended[8:] == [True] * 3
 
 
 async def test_alone_it_rests_only_when_the_time_is_up(clock):

@@ -75,12 +75,13 @@ class Bringer:
             # One request for all that ended while the last one was under way, and for those that
             # end while this one is: whatever of ours it brings is taken.
             flights = self._board.flights
-            recent = await client.recent_history(2 * len(prompt_ids), only=flights.keys())
+            recent = await client.recent_history(2 * len(prompt_ids))
             work = Slice()
-            for prompt_id, found in recent.items():
-                await work.rest()  # a hundred that end together would stop the loop
+            for prompt_id in recent:
+                if prompt_id in flights:
+                    await work.rest()  # a hundred that end together would stop the loop
                 if (flight := flights.get(prompt_id)) is not None:
-                    self.bring(flight, found)
+                    self.bring(flight, recent[prompt_id])
             missing = [each for each in prompt_ids if each in flights and each not in recent]
         for prompt_id in missing:
             entry = await client.history(prompt_id)
