@@ -94,6 +94,8 @@ class SweepRun:
         self.keep_open = False
         """Points will be added: it does not end when those that there are have ended."""
         self._end = End(reached=record.status.is_terminal)
+        self._steerings = 0
+        """How often it was paused, resumed or cancelled here: what was read before is older."""
 
     def __repr__(self) -> str:
         return f"SweepRun({self.record.name!r}, {len(self.points)} points)"
@@ -253,10 +255,13 @@ class SweepRun:
 
     async def _look_again(self) -> None:
         """The store says that it is another's, or does not run: believe it."""
+        steerings = self._steerings
         record = await self.journal.load(self.id)
         if record is None:
             self.note = "It was deleted."
             self._finish()
+            return
+        if steerings != self._steerings:
             return
         self.record = record
         self.mine = record.owner_id == self._workbench.store.owner_id
@@ -288,11 +293,12 @@ class SweepRun:
 
     async def _refresh(self) -> None:
         """What another kernel handed out meanwhile."""
+        steerings = self._steerings
         record = await self.journal.load(self.id)
-        if record is None:
+        rows = await self.journal.points_of(self.id)
+        if record is None or steerings != self._steerings:
             return
         self.record = record
-        rows = await self.journal.points_of(self.id)
         self.points.add(Point.of_row(row) for row in rows[len(self.points) :])
         for row, point in zip(rows, self.points.every, strict=False):
             if row.job_id != point.job_id:
@@ -383,6 +389,7 @@ class SweepRun:
 
     def _steered(self, status: SweepStatus, steered: Steered, retry: bool) -> None:
         name = self.record.name
+        self._steerings += 1
         if not steered.done:
             if steered.status is SweepStatus.RUNNING:
                 self._engine.release(list(self._jobs.here.values()))
@@ -401,6 +408,8 @@ class SweepRun:
         now = time.monotonic()
         if status is SweepStatus.PAUSED:
             self.pace.pause(now)
+            # Some may have been handed out while the pause was being stored.
+            self._engine.hold(list(self._jobs.here.values()))
         elif status is SweepStatus.RUNNING:
             self.pace.begin(now)
             self._engine.release(list(self._jobs.here.values()))

@@ -1,5 +1,6 @@
 """Sweeps through the Workbench, in a plain script, on one sandbox."""
 
+import asyncio
 import copy
 import itertools
 import json
@@ -153,6 +154,29 @@ def test_with_no_time_in_a_turn_of_the_loop_all_gets_done(wb, wf, seeds, monkeyp
     sweep = wb.sweep(wf, {"seed": seeds(60)}, values=FAST)
     sweep.wait(60)
     assert sweep.counts == {"completed": 60}
+
+
+def test_what_was_read_before_it_was_resumed_is_not_believed(wb, wf, seeds, monkeypatch):
+    sweep = wb.sweep(wf, {"seed": seeds(8)}, values=FAST)
+    sweep.pause()
+    run, load = sweep._run, sweep._run.journal.load
+    read, resumed = threading.Event(), asyncio.Event()
+
+    async def load_slowly(name):
+        record = await load(name)
+        read.set()
+        await resumed.wait()
+        return record
+
+    monkeypatch.setattr(run.journal, "load", load_slowly)
+    looking = asyncio.run_coroutine_threadsafe(run._look_again(), wb.host.loop)
+    assert read.wait(60)
+    sweep.resume()
+    wb.host.loop.call_soon_threadsafe(resumed.set)
+    looking.result(60)
+    assert sweep.status is not SweepStatus.PAUSED
+    sweep.wait(60)
+    assert sweep.counts == {"completed": 8}
 
 
 def test_pause_is_exact_and_outlives_its_kernel(tmp_path, sandbox, portrait, seeds):
