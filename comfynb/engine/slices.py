@@ -1,4 +1,4 @@
-"""Long work on the event loop, a few milliseconds in each turn of the loop, one after the other."""
+"""Long work on the event loop, a millisecond in each turn of the loop, one after the other."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from typing import Final
 
 __all__ = ["SLICE", "Slice"]
 
-SLICE: Final = 0.002
+SLICE: Final = 0.001
 """Seconds of such work in one turn of the loop, all of it together: what is due (a click, a tick)
 waits until the turn is over."""
 AT_ONCE: Final = 4

@@ -16,10 +16,11 @@ __all__ = ["Live", "Ticker", "call", "current_loop"]
 
 V = TypeVar("V")
 
-BUDGET = 200
-"""Updates in any one second over all widgets together.
+BUDGET = 50
+"""Updates in any one second over all widgets together: each takes the loop a millisecond or so.
 
-An update is one to three messages, and jupyter_server drops what exceeds 1,000 messages a second.
+With 200 a sweep whose jobs are all shown spent a seventh of the loop's time on their lines. (An
+update is one to three messages; jupyter_server drops what exceeds 1,000 of them a second.)
 """
 
 _recent: deque[float] = deque()

@@ -41,7 +41,8 @@ class Listener:
                 async for event in self._stream:
                     self._heard = time.monotonic()
                     self._on_event(event)
-                    await work.rest()
+                    if work.over:  # events are many and small: each in line would cost more
+                        await work.rest()
             except AuthenticationRequired as error:
                 # HTTP will say so too; whoever gives other credentials makes a new client.
                 self._home.trouble(error)
