@@ -186,9 +186,7 @@ class ComfyClient(Connection):
         """Give the entry of a prompt that has ended; None where the server has none."""
         return await self._prompts.history(prompt_id)
 
-    async def recent_history(
-        self, max_items: int, offset: int | None = None
-    ) -> RecentHistory:
+    async def recent_history(self, max_items: int, offset: int | None = None) -> RecentHistory:
         """Give up to ``max_items`` entries by prompt id: the newest, or from ``offset`` on.
 
         Each is read when it is looked up: a hundred with large outputs take a while.

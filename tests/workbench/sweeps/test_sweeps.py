@@ -14,6 +14,7 @@ from comfynb.engine import slices
 from comfynb.engine.sweeps import integers, loguniform, uniform
 from comfynb.errors import ExpressionError, InvalidValue, NotFound, UsageError
 from comfynb.models import JobStatus, ParamConstraints, SweepStatus
+from comfynb.store.sweeps import SweepJournal
 from comfynb.workbench.exposed import Exposed
 from comfynb.workbench.sweeps.asked import Asked
 from comfynb.workbench.sweeps.planning import plan_points
@@ -177,6 +178,40 @@ def test_what_was_read_before_it_was_resumed_is_not_believed(wb, wf, seeds, monk
     assert sweep.status is not SweepStatus.PAUSED
     sweep.wait(60)
     assert sweep.counts == {"completed": 8}
+
+
+def test_what_is_handed_out_while_a_pause_is_stored_waits_too(wb, wf, seeds, monkeypatch):
+    hand_out, steer, launch = SweepJournal.hand_out, SweepJournal.steer, wb.engine.launch
+    stored, launched = threading.Event(), threading.Event()
+    go_on = asyncio.Event()
+
+    async def hand_out_slowly(self, *args, **kwargs):
+        answers = await hand_out(self, *args, **kwargs)
+        stored.set()
+        await go_on.wait()
+        return answers
+
+    def steer_late(self, sweep_id, status, **kwargs):
+        if status is SweepStatus.PAUSED:
+            wb.host.loop.call_soon_threadsafe(go_on.set)
+            assert launched.wait(60)
+        return steer(self, sweep_id, status, **kwargs)
+
+    def launch_and_tell(lives):
+        launch(lives)
+        launched.set()
+
+    monkeypatch.setattr(SweepJournal, "hand_out", hand_out_slowly)
+    monkeypatch.setattr(SweepJournal, "steer", steer_late)
+    monkeypatch.setattr(wb.engine, "launch", launch_and_tell)
+    sweep = wb.sweep(wf, {"seed": seeds(1)}, values={"steps": 40, "seconds_per_step": 0.05})
+    assert stored.wait(60)
+    sweep.pause()
+    (live,) = wb.host.ask(lambda: list(sweep._run._jobs.here.values()))
+    assert live.paused
+    sweep.resume()
+    sweep.wait(60)
+    assert sweep.counts == {"completed": 1}
 
 
 def test_pause_is_exact_and_outlives_its_kernel(tmp_path, sandbox, portrait, seeds):
